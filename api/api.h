@@ -1,0 +1,60 @@
+/* api/api.h - everything about answering HTTP: routes, parameters, queries, encodings, the live stream.
+ *
+ * The api never includes the collector. What it needs from there it declares here as functions, and server/app fills
+ * them in; tests pass fakes.
+ *
+ * Threading:  loop thread only.
+ * Ownership:  everything in api_opts is borrowed for the life of the api.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "server/core/attr.h"
+#include "server/core/err.h"
+#include "server/core/str.h"
+#include "server/http/http.h"
+
+struct api;
+struct config;
+struct db;
+struct feed;
+struct loop;
+struct stats;
+
+/* What a client may know of a room's collection. */
+struct api_room {
+    int64_t room_id;
+    const char *state;
+    const char *last_close;
+    int64_t connected_since_ms;
+    int64_t next_try_ms;
+    int64_t last_event_ms;
+    int64_t popularity; /* -1 unknown */
+    uint64_t n_connects, n_messages, n_events, n_repeats;
+};
+
+struct api_ops {
+    bool (*room)(void *ctx, int64_t room_id, struct api_room *ret); /* false: not collected now */
+    void (*each_room)(void *ctx, bool (*fn)(void *fn_ctx, const struct api_room *room), void *fn_ctx); /* by room id */
+    int64_t (*committed)(void *ctx); /* newest event id known to be in the database; -1 unknown */
+    bool (*ready)(void *ctx, const char **ret_reason); /* for /readyz; reason is a short static text */
+    void *ctx;
+};
+
+struct api_opts {
+    struct loop *loop;
+    const struct config *config;
+    struct db *db;
+    struct feed *feed;
+    struct stats *stats;
+    struct api_ops ops;
+    bool local_only; /* bound to loopback: without any token everybody has all scopes but admin and revenue */
+};
+
+struct api *api_new(const struct api_opts *opts);
+/* The routes and hooks for http_open; address, port and limits come from config. */
+MUST_CHECK enum err_code api_listen(struct api *a, const char *address, uint16_t port, struct http **ret, struct err *err);
+void api_quiesce(struct api *a); /* readyz says 503, streams end politely */
+void api_free(struct api *a);    /* after http_close */

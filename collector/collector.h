@@ -1,0 +1,70 @@
+/* collector/collector.h - the set of rooms we collect: connect, authenticate, keep alive, decode, drop repeats.
+ *
+ * Events of all rooms arrive at one callback, in the order they were received per room. The id is given there.
+ *
+ * Threading:  loop thread only.
+ * Ownership:  drafts are lent for the callback. Options are copied.
+ * Limits:     opts.max_rooms connections; connection starts are spaced; memory per room is bounded by the packet limits.
+ * Errors:     nothing the upstream does is an error here: it is a close reason, counted, logged once, retried for ever.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "server/core/attr.h"
+#include "server/core/err.h"
+#include "server/core/str.h"
+#include "server/event/event.h"
+
+struct collector;
+struct loop;
+struct stats;
+struct buf;
+
+struct collector_opts {
+    const struct str *hosts; /* "host:port", tcp */
+    size_t n_hosts;
+    int64_t connect_interval_ms;
+    int64_t heartbeat_interval_ms;
+    int64_t heartbeat_timeout_ms;
+    int64_t backoff_max_ms;
+    unsigned max_rooms;
+    uint64_t seed; /* jitter; 0: from the system */
+    /* All events of one upstream message in one call, so that they share a message id. */
+    void (*on_events)(void *ctx, const struct event_draft *drafts, size_t n);
+    void *ctx;
+};
+
+struct collector *collector_new(struct loop *loop, const struct collector_opts *opts, struct stats *stats);
+/* Stops reading at once, closes all connections, then calls closed once; freed by then. */
+void collector_close(struct collector *c, void (*closed)(void *ctx), void *ctx);
+void collector_start(struct collector *c);
+
+/* ERR_CONFLICT: there already; ERR_FULL: max_rooms. */
+MUST_CHECK enum err_code collector_add(struct collector *c, int64_t room_id, struct err *err);
+MUST_CHECK enum err_code collector_remove(struct collector *c, int64_t room_id, struct err *err);
+
+/* Refills the window of repeats, oldest first: at start, from what is stored already. */
+void collector_seen(struct collector *c, int64_t room_id, int64_t nkey);
+
+struct collector_room_info {
+    int64_t room_id;
+    const char *state;     /* "connect", "live", "backoff", ... (room_state.def) */
+    const char *last_close; /* close reason of the last connection, "" if none */
+    struct str host;       /* lent until the next call into the collector */
+    int64_t connected_since_ms; /* wall; 0 when not live */
+    int64_t next_try_ms;        /* wall; 0 unless waiting */
+    int64_t last_event_ms;      /* wall of the last message; 0 none */
+    int64_t popularity;         /* of the last heartbeat reply; -1 unknown */
+    uint64_t n_connects;
+    uint64_t n_messages;
+    uint64_t n_events;
+    uint64_t n_repeats;
+};
+bool collector_room(struct collector *c, int64_t room_id, struct collector_room_info *ret);
+size_t collector_n_rooms(const struct collector *c);
+size_t collector_n_live(const struct collector *c);
+/* In order of room id; fn returns false to stop. */
+void collector_each(struct collector *c, bool (*fn)(void *ctx, const struct collector_room_info *info), void *ctx);

@@ -1,0 +1,59 @@
+/* collector/writer/writer.h - events to PostgreSQL: batches, one transaction each, exactly once.
+ *
+ * The writer asks its source for "the next after id", so it does not care whether that comes from the ring or from
+ * disk. One batch is in flight while the next collects. A batch is: lock and set writer_mark(node).last_id,
+ * COPY event. After anything ambiguous (connection lost, no answer, restart) the mark says where to go on.
+ * Then minutes that are closed are recomputed into room_minute, and partitions of the coming days are made.
+ *
+ * Threading:  loop thread only.
+ * Limits:     opts.batch_*; the writer holds one batch.
+ * Errors:     retried for ever with backoff; told by writer_state and logged once per change.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "server/core/attr.h"
+#include "server/core/err.h"
+#include "server/event/event.h"
+
+struct writer;
+struct loop;
+struct stats;
+
+/* Where events come from. All calls on the loop thread. */
+struct writer_source {
+    /* Asks for events with id > after, in order, at most max_rows and about max_bytes. done is called exactly once,
+     * never before fetch returns: events (a reference each, taken by the callee), n = 0 if there is none yet.
+     * lost: true if events after `after` are gone (they were dropped with a counter); the batch starts behind the hole. */
+    void (*fetch)(void *ctx, int64_t after, size_t max_rows, size_t max_bytes,
+                  void (*done)(void *done_ctx, struct event **events, size_t n, bool lost), void *done_ctx);
+    /* Everything up to id is committed. */
+    void (*committed)(void *ctx, int64_t id);
+    void *ctx;
+};
+
+struct writer_opts {
+    const char *conninfo;
+    unsigned node;
+    size_t batch_rows;
+    size_t batch_bytes;
+    int64_t batch_age_ms;
+    int64_t timeout_ms; /* no answer from the server for this long: the connection is given up */
+    struct writer_source source;
+    /* The mark was read for the first time: ids continue behind it. May be NULL. */
+    void (*on_mark)(void *ctx, int64_t last_id);
+    void *ctx;
+};
+
+struct writer *writer_new(struct loop *loop, const struct writer_opts *opts, struct stats *stats);
+void writer_poke(struct writer *w); /* there is something new after writer_committed; cheap */
+/* Writes what the source still has, until nothing is left or the deadline; then closes and calls closed once with the
+ * last committed id. */
+void writer_close(struct writer *w, int64_t deadline_ms, void (*closed)(void *ctx, int64_t committed), void *ctx);
+
+int64_t writer_committed(const struct writer *w); /* newest id known to be in the database; -1: not known yet */
+enum writer_state { WRITER_CONNECTING, WRITER_IDLE, WRITER_WRITING, WRITER_WAITING, WRITER_FENCED };
+enum writer_state writer_state(const struct writer *w);
