@@ -37,9 +37,11 @@ struct api_room {
 
 struct api_ops {
     bool (*room)(void *ctx, int64_t room_id, struct api_room *ret); /* false: not collected now */
-    void (*each_room)(void *ctx, bool (*fn)(void *fn_ctx, const struct api_room *room), void *fn_ctx); /* by room id */
+    void (*each_room)(void *ctx, bool (*fn)(void *fn_ctx, const struct api_room *room),
+                      void *fn_ctx); /* by room id */
     int64_t (*committed)(void *ctx); /* newest event id known to be in the database; -1 unknown */
-    bool (*ready)(void *ctx, const char **ret_reason); /* for /readyz; reason is a short static text */
+    bool (*ready)(void *ctx,
+                  const char **ret_reason); /* for /readyz; reason is a short static text */
     void *ctx;
 };
 
@@ -50,11 +52,13 @@ struct api_opts {
     struct feed *feed;
     struct stats *stats;
     struct api_ops ops;
-    bool local_only; /* bound to loopback: without any token everybody has all scopes but admin and revenue */
+    bool
+        local_only; /* bound to loopback: without any token everybody has all scopes but admin and revenue */
 };
 
 struct api *api_new(const struct api_opts *opts);
 /* The routes and hooks for http_open; address, port and limits come from config. */
-MUST_CHECK enum err_code api_listen(struct api *a, const char *address, uint16_t port, struct http **ret, struct err *err);
+MUST_CHECK enum err_code api_listen(struct api *a, const char *address, uint16_t port,
+                                    struct http **ret, struct err *err);
 void api_quiesce(struct api *a); /* readyz says 503, streams end politely */
 void api_free(struct api *a);    /* after http_close */

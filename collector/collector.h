@@ -37,7 +37,8 @@ struct collector_opts {
     void *ctx;
 };
 
-struct collector *collector_new(struct loop *loop, const struct collector_opts *opts, struct stats *stats);
+struct collector *collector_new(struct loop *loop, const struct collector_opts *opts,
+                                struct stats *stats);
 /* Stops reading at once, closes all connections, then calls closed once; freed by then. */
 void collector_close(struct collector *c, void (*closed)(void *ctx), void *ctx);
 void collector_start(struct collector *c);
@@ -51,9 +52,9 @@ void collector_seen(struct collector *c, int64_t room_id, int64_t nkey);
 
 struct collector_room_info {
     int64_t room_id;
-    const char *state;     /* "connect", "live", "backoff", ... (room_state.def) */
-    const char *last_close; /* close reason of the last connection, "" if none */
-    struct str host;       /* lent until the next call into the collector */
+    const char *state;          /* "connect", "live", "backoff", ... (room_state.def) */
+    const char *last_close;     /* close reason of the last connection, "" if none */
+    struct str host;            /* lent until the next call into the collector */
     int64_t connected_since_ms; /* wall; 0 when not live */
     int64_t next_try_ms;        /* wall; 0 unless waiting */
     int64_t last_event_ms;      /* wall of the last message; 0 none */
@@ -67,4 +68,5 @@ bool collector_room(struct collector *c, int64_t room_id, struct collector_room_
 size_t collector_n_rooms(const struct collector *c);
 size_t collector_n_live(const struct collector *c);
 /* In order of room id; fn returns false to stop. */
-void collector_each(struct collector *c, bool (*fn)(void *ctx, const struct collector_room_info *info), void *ctx);
+void collector_each(struct collector *c,
+                    bool (*fn)(void *ctx, const struct collector_room_info *info), void *ctx);

@@ -25,8 +25,9 @@ enum decode_status {
 
 struct decode_result {
     enum decode_status status;
-    struct str cmd;                /* cut at ':', valid UTF-8, at most DECODE_CMD_MAX bytes; empty if none; lives as the drafts do */
-    const char *reason;            /* static text for DECODE_BROKEN */
+    struct str
+        cmd; /* cut at ':', valid UTF-8, at most DECODE_CMD_MAX bytes; empty if none; lives as the drafts do */
+    const char *reason; /* static text for DECODE_BROKEN */
     const struct event_draft *drafts;
     size_t n;
 };

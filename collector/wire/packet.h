@@ -21,7 +21,13 @@
 #include "server/core/err.h"
 #include "server/core/str.h"
 
-enum packet_op { PACKET_HEARTBEAT = 2, PACKET_HEARTBEAT_REPLY = 3, PACKET_MESSAGE = 5, PACKET_AUTH = 7, PACKET_AUTH_REPLY = 8 };
+enum packet_op {
+    PACKET_HEARTBEAT = 2,
+    PACKET_HEARTBEAT_REPLY = 3,
+    PACKET_MESSAGE = 5,
+    PACKET_AUTH = 7,
+    PACKET_AUTH_REPLY = 8
+};
 enum packet_ver { PACKET_PLAIN = 0, PACKET_CONTROL = 1, PACKET_ZLIB = 2, PACKET_BROTLI = 3 };
 enum { PACKET_HEADER_BYTES = 16 };
 
@@ -52,8 +58,8 @@ enum packet_fault {
 };
 
 struct packet_sink {
-    void (*on_message)(void *ctx, struct str json);              /* body of one op 5 packet, plain, not empty */
-    void (*on_heartbeat_reply)(void *ctx, int64_t popularity);   /* -1: unknown */
+    void (*on_message)(void *ctx, struct str json); /* body of one op 5 packet, plain, not empty */
+    void (*on_heartbeat_reply)(void *ctx, int64_t popularity); /* -1: unknown */
     void (*on_auth_reply)(void *ctx, struct str body);
     void (*on_fault)(void *ctx, enum packet_fault fault);
     void *ctx;
@@ -65,10 +71,12 @@ void packet_stream_free(struct packet_stream *p);
 
 /* A byte stream (tcp): keeps what is unfinished. The sink may not free the stream; it may set a flag of its owner, and
  * *stop (may be NULL) is looked at after each packet to leave early. */
-MUST_CHECK enum err_code packet_feed(struct packet_stream *p, struct str bytes, const struct packet_sink *sink,
-                                     const bool *stop, struct err *err);
+MUST_CHECK enum err_code packet_feed(struct packet_stream *p, struct str bytes,
+                                     const struct packet_sink *sink, const bool *stop,
+                                     struct err *err);
 /* One whole websocket message: nothing is kept; a bad header drops the rest (on_fault). */
-void packet_message(struct packet_stream *p, struct str message, const struct packet_sink *sink, const bool *stop);
+void packet_message(struct packet_stream *p, struct str message, const struct packet_sink *sink,
+                    const bool *stop);
 
 /* Appends one packet; used for auth and heartbeats (ver 1, seq 1). */
 void packet_put(struct buf *out, enum packet_op op, struct str body);

@@ -29,7 +29,8 @@ struct writer_source {
      * never before fetch returns: events (a reference each, taken by the callee), n = 0 if there is none yet.
      * lost: true if events after `after` are gone (they were dropped with a counter); the batch starts behind the hole. */
     void (*fetch)(void *ctx, int64_t after, size_t max_rows, size_t max_bytes,
-                  void (*done)(void *done_ctx, struct event **events, size_t n, bool lost), void *done_ctx);
+                  void (*done)(void *done_ctx, struct event **events, size_t n, bool lost),
+                  void *done_ctx);
     /* Everything up to id is committed. */
     void (*committed)(void *ctx, int64_t id);
     void *ctx;
@@ -52,8 +53,10 @@ struct writer *writer_new(struct loop *loop, const struct writer_opts *opts, str
 void writer_poke(struct writer *w); /* there is something new after writer_committed; cheap */
 /* Writes what the source still has, until nothing is left or the deadline; then closes and calls closed once with the
  * last committed id. */
-void writer_close(struct writer *w, int64_t deadline_ms, void (*closed)(void *ctx, int64_t committed), void *ctx);
+void writer_close(struct writer *w, int64_t deadline_ms,
+                  void (*closed)(void *ctx, int64_t committed), void *ctx);
 
-int64_t writer_committed(const struct writer *w); /* newest id known to be in the database; -1: not known yet */
+int64_t writer_committed(
+    const struct writer *w); /* newest id known to be in the database; -1: not known yet */
 enum writer_state { WRITER_CONNECTING, WRITER_IDLE, WRITER_WRITING, WRITER_WAITING, WRITER_FENCED };
 enum writer_state writer_state(const struct writer *w);

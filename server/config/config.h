@@ -42,14 +42,16 @@ struct config_source {
 };
 
 /* All problems as lines into problems (borrowed buf); ERR_INVALID if there is any. */
-MUST_CHECK enum err_code config_load(const struct config_source *src, struct config **ret, struct buf *problems);
+MUST_CHECK enum err_code config_load(const struct config_source *src, struct config **ret,
+                                     struct buf *problems);
 /* Loads again and takes over the reloadable keys; the names of changed but not reloadable keys go to notes.
  * On error nothing changes. */
-MUST_CHECK enum err_code config_reload(struct config *c, const struct config_source *src, struct buf *problems, struct buf *notes);
+MUST_CHECK enum err_code config_reload(struct config *c, const struct config_source *src,
+                                       struct buf *problems, struct buf *notes);
 void config_free(struct config *c);
 
 bool config_is_key(const char *flag_name, bool *ret_is_bool); /* "query-timeout" */
-void config_print(const struct config *c, struct buf *out);    /* effective INI, secrets as *** */
-void config_write_docs(struct buf *out);                        /* docs/configuration.md */
-void config_write_help(struct buf *out);                        /* the options part of --help */
-void config_write_example(struct buf *out);                     /* an INI file with every key commented out */
+void config_print(const struct config *c, struct buf *out);   /* effective INI, secrets as *** */
+void config_write_docs(struct buf *out);                      /* docs/configuration.md */
+void config_write_help(struct buf *out);                      /* the options part of --help */
+void config_write_example(struct buf *out); /* an INI file with every key commented out */

@@ -17,12 +17,12 @@ struct arena_block;
 struct arena {
     struct arena_block *first; /* owned */
     struct arena_block *cur;
-    size_t used;  /* bytes handed out since the last reset */
+    size_t used; /* bytes handed out since the last reset */
     size_t limit;
 };
 
 void arena_init(struct arena *a, size_t limit);
 void arena_deinit(struct arena *a);
 void arena_reset(struct arena *a);
-MUST_CHECK void *arena_alloc(struct arena *a, size_t size);          /* aligned to 16; not zeroed */
-MUST_CHECK char *arena_dup(struct arena *a, struct str s);           /* NUL-terminated copy */
+MUST_CHECK void *arena_alloc(struct arena *a, size_t size); /* aligned to 16; not zeroed */
+MUST_CHECK char *arena_dup(struct arena *a, struct str s);  /* NUL-terminated copy */

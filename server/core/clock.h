@@ -31,7 +31,8 @@ struct clock_fake {
     int64_t mono;
 };
 void clock_fake_init(struct clock_fake *f, int64_t wall_ms);
-void clock_fake_advance(struct clock_fake *f, int64_t ms); /* both; move .wall alone for a clock step */
+void clock_fake_advance(struct clock_fake *f,
+                        int64_t ms); /* both; move .wall alone for a clock step */
 
 enum { CLOCK_RFC3339_BYTES = 25 };
 /* "2026-11-22T08:09:10.123Z" into out; any int64 in the years 0000-9999, else clamped. Returns the length. */

@@ -49,7 +49,8 @@ struct err {
 /* Fills *err (if not NULL) and returns code, so that `return err_set(err, ERR_INVALID, "...")` reads well. */
 enum err_code err_set(struct err *err, enum err_code code, const char *fmt, ...) ATTR_PRINTF(3, 4);
 /* As err_set, with errno-style detail appended: "open: No such file or directory". sys is an errno value. */
-enum err_code err_set_sys(struct err *err, enum err_code code, int sys, const char *fmt, ...) ATTR_PRINTF(4, 5);
+enum err_code err_set_sys(struct err *err, enum err_code code, int sys, const char *fmt, ...)
+    ATTR_PRINTF(4, 5);
 /* Prefixes the message with the formatted context and ": ". */
 void err_wrap(struct err *err, const char *fmt, ...) ATTR_PRINTF(2, 3);
 

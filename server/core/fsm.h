@@ -12,7 +12,7 @@
 
 struct fsm_state {
     const char *name;
-    uint32_t next;   /* bit set of allowed successors: 1u << STATE */
+    uint32_t next; /* bit set of allowed successors: 1u << STATE */
     bool initial;
     bool final;
 };
@@ -26,8 +26,9 @@ struct fsm_table {
 struct fsm {
     const struct fsm_table *table; /* borrowed, static */
     unsigned state;
-    bool (*invariant)(void *ctx, unsigned state);                              /* may be NULL */
-    void (*on_move)(void *ctx, unsigned from, unsigned to, const char *reason); /* may be NULL: tracing */
+    bool (*invariant)(void *ctx, unsigned state); /* may be NULL */
+    void (*on_move)(void *ctx, unsigned from, unsigned to,
+                    const char *reason); /* may be NULL: tracing */
     void *ctx;
 };
 

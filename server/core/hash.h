@@ -17,9 +17,11 @@ struct hash64 {
 };
 
 void hash64_init(struct hash64 *h, uint64_t domain); /* domain: keeps families of keys apart */
-void hash64_str(struct hash64 *h, struct str s);     /* length is hashed too: ("ab","c") differs from ("a","bc") */
+void hash64_str(struct hash64 *h,
+                struct str s); /* length is hashed too: ("ab","c") differs from ("a","bc") */
 void hash64_i64(struct hash64 *h, int64_t v);
 int64_t hash64_done(const struct hash64 *h); /* never 0 */
 
-uint32_t hash_crc32(struct str s);                             /* IEEE, as upstream hashes uids */
-uint32_t hash_crc32c(uint32_t crc, const void *p, size_t n);   /* Castagnoli; start with 0; SSE4.2 when present */
+uint32_t hash_crc32(struct str s); /* IEEE, as upstream hashes uids */
+uint32_t hash_crc32c(uint32_t crc, const void *p,
+                     size_t n); /* Castagnoli; start with 0; SSE4.2 when present */

@@ -27,10 +27,12 @@ struct id_gen {
 };
 
 void id_gen_init(struct id_gen *g, uint32_t node);
-void id_gen_seed(struct id_gen *g, int64_t known_id); /* later ids are greater than known_id, whatever its node */
+void id_gen_seed(struct id_gen *g,
+                 int64_t known_id); /* later ids are greater than known_id, whatever its node */
 int64_t id_gen_message(struct id_gen *g, int64_t wall_ms); /* base id; event bits are 0 */
 
-int64_t id_ts_ms(int64_t id);             /* reception time, wall ms */
-int64_t id_first_of_ms(int64_t wall_ms);  /* smallest id of any node at that ms, clamped to [0, ID_MAX] */
-int64_t id_message(int64_t id);           /* base id of its message */
+int64_t id_ts_ms(int64_t id); /* reception time, wall ms */
+int64_t
+id_first_of_ms(int64_t wall_ms); /* smallest id of any node at that ms, clamped to [0, ID_MAX] */
+int64_t id_message(int64_t id);  /* base id of its message */
 uint32_t id_node(int64_t id);

@@ -31,34 +31,48 @@
 
 enum { JSON_DEPTH_MAX = 32 };
 
-enum json_type { JSON_NONE, JSON_OBJECT, JSON_ARRAY, JSON_STRING, JSON_NUMBER, JSON_TRUE, JSON_FALSE, JSON_NULL };
+enum json_type {
+    JSON_NONE,
+    JSON_OBJECT,
+    JSON_ARRAY,
+    JSON_STRING,
+    JSON_NUMBER,
+    JSON_TRUE,
+    JSON_FALSE,
+    JSON_NULL
+};
 enum json_err { JSON_ERR_NONE, JSON_ERR_SYNTAX, JSON_ERR_DEPTH, JSON_ERR_TRUNCATED };
 
 struct json {
-    const char *p;     /* next unread byte */
+    const char *p; /* next unread byte */
     const char *end;
     const char *start;
-    uint32_t in_object;  /* bit per level: 1 object, 0 array */
+    uint32_t in_object; /* bit per level: 1 object, 0 array */
     uint8_t depth;
-    uint8_t state;       /* private */
+    uint8_t state; /* private */
     enum json_err err;
 };
 
 void json_init(struct json *j, struct str text);
-enum json_type json_peek(struct json *j); /* type of the next value; JSON_NONE: there is none, or an error */
+enum json_type
+json_peek(struct json *j); /* type of the next value; JSON_NONE: there is none, or an error */
 
 /* Containers. Enter: false (and the value skipped) if the next value is of another type. Next: false at the end of the
  * container, which is then left. An unread value of a key or element is skipped by the following next. */
 bool json_enter_object(struct json *j);
 bool json_enter_array(struct json *j);
-bool json_next_key(struct json *j, struct str *ret_key); /* raw key: escapes in keys are not resolved */
+bool json_next_key(struct json *j,
+                   struct str *ret_key); /* raw key: escapes in keys are not resolved */
 bool json_next_elem(struct json *j);
 void json_leave(struct json *j); /* leave the innermost container early, skipping its rest */
 void json_skip(struct json *j);  /* skip the next value */
 
 /* Scalars: consume the next value; false (value skipped, *ret untouched) if it does not fit. */
-bool json_int(struct json *j, int64_t *ret);    /* an integer, or a string that holds one; a fraction is cut (1.5 -> 1); false on overflow */
-bool json_bool(struct json *j, bool *ret);      /* true, false, or a number (0 is false) */
+bool json_int(
+    struct json *j,
+    int64_t *
+        ret); /* an integer, or a string that holds one; a fraction is cut (1.5 -> 1); false on overflow */
+bool json_bool(struct json *j, bool *ret);          /* true, false, or a number (0 is false) */
 bool json_str_raw(struct json *j, struct str *ret); /* between the quotes, escapes unresolved */
 /* Resolves escapes into out (room for max bytes), makes valid UTF-8, drops NUL, joins surrogate pairs, cuts at a whole
  * character. A number is taken as its text. Sets *ret to the result. */

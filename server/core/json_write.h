@@ -33,8 +33,9 @@ void jw_i64_str(struct json_out *w, int64_t v); /* "123": ids */
 void jw_double(struct json_out *w, double v);   /* shortest of up to 17 digits; not finite: null */
 void jw_bool(struct json_out *w, bool v);
 void jw_null(struct json_out *w);
-void jw_raw(struct json_out *w, struct str json);     /* one complete value, trusted */
-void jw_members(struct json_out *w, struct str object); /* splices the members of a trusted {"a":1,...} text */
+void jw_raw(struct json_out *w, struct str json); /* one complete value, trusted */
+void jw_members(struct json_out *w,
+                struct str object); /* splices the members of a trusted {"a":1,...} text */
 
 /* key + value in one call; the common case */
 void jw_kstr(struct json_out *w, const char *key, struct str s);

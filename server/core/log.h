@@ -40,7 +40,8 @@ struct log_kv {
     } while (0)
 #define LOG0(level, mod, msg) log_line(LOG_LEVEL_##level, (mod), (msg), NULL, 0)
 
-void log_line(enum log_level level, const char *mod, const char *msg, const struct log_kv *kv, size_t n);
+void log_line(enum log_level level, const char *mod, const char *msg, const struct log_kv *kv,
+              size_t n);
 enum log_level log_min_level(void);
 void log_set_level(enum log_level level);
 MUST_CHECK int log_level_parse(struct str s, enum log_level *ret); /* 0, or -1 when s is no level */

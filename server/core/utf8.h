@@ -18,5 +18,6 @@ bool utf8_valid(struct str s);
 size_t utf8_clean(struct str s, char *out, bool *ret_changed);
 
 size_t utf8_encode(unsigned cp, char out[4]); /* a surrogate or too large cp gives U+FFFD */
-struct str utf8_cut(struct str s, size_t max_bytes); /* longest prefix of whole characters within max_bytes */
-size_t utf8_count(struct str s);                     /* characters of a valid string */
+struct str utf8_cut(struct str s,
+                    size_t max_bytes); /* longest prefix of whole characters within max_bytes */
+size_t utf8_count(struct str s);       /* characters of a valid string */

@@ -38,7 +38,8 @@ struct db_opts {
     const char *application_name;
 };
 
-struct db *db_new(struct loop *loop, const struct db_opts *opts, struct stats *stats); /* starts connecting */
+struct db *db_new(struct loop *loop, const struct db_opts *opts,
+                  struct stats *stats); /* starts connecting */
 /* Fails what waits with ERR_CANCELED, closes, then calls closed once; db is freed by then. */
 void db_close(struct db *db, void (*closed)(void *ctx), void *ctx);
 bool db_is_up(const struct db *db); /* the newest exchange with the server worked */
@@ -68,9 +69,11 @@ struct db_arg {
 enum { DB_ARGS_MAX = 24 };
 
 /* Exactly once, never before db_query returns. rows is NULL unless code is ERR_OK; err is never NULL. */
-typedef void(db_done_fn)(void *ctx, enum err_code code, const struct err *err, const struct db_rows *rows);
-MUST_CHECK enum err_code db_query(struct db *db, const struct db_stmt *stmt, const struct db_arg *args, size_t n_args,
-                                  db_done_fn *done, void *ctx, struct err *err);
+typedef void(db_done_fn)(void *ctx, enum err_code code, const struct err *err,
+                         const struct db_rows *rows);
+MUST_CHECK enum err_code db_query(struct db *db, const struct db_stmt *stmt,
+                                  const struct db_arg *args, size_t n_args, db_done_fn *done,
+                                  void *ctx, struct err *err);
 /* The callbacks of this ctx will not be called any more (the query may still run). */
 void db_forget(struct db *db, const void *ctx);
 
@@ -79,4 +82,5 @@ size_t db_rows_affected(const struct db_rows *rows); /* INSERT, UPDATE, DELETE *
 bool db_null(const struct db_rows *rows, size_t row, unsigned col);
 int64_t db_i64(const struct db_rows *rows, size_t row, unsigned col); /* int2/4/8; 0 when NULL */
 bool db_bool(const struct db_rows *rows, size_t row, unsigned col);
-struct str db_text(const struct db_rows *rows, size_t row, unsigned col); /* any type's text form; empty when NULL */
+struct str db_text(const struct db_rows *rows, size_t row,
+                   unsigned col); /* any type's text form; empty when NULL */

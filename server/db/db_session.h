@@ -17,21 +17,25 @@ struct db_session_opts {
     const char *conninfo;
     const char *application_name;
     int64_t connect_timeout_ms;
-    int64_t timeout_ms; /* per operation: no answer for this long means the server hangs; the connection is dropped */
-    void (*on_up)(void *ctx);                           /* connected, idle */
-    void (*on_down)(void *ctx, const struct err *err);  /* lost or could not connect; once per change */
+    int64_t
+        timeout_ms; /* per operation: no answer for this long means the server hangs; the connection is dropped */
+    void (*on_up)(void *ctx); /* connected, idle */
+    void (*on_down)(void *ctx,
+                    const struct err *err); /* lost or could not connect; once per change */
     void *ctx;
 };
 
-struct db_session *db_session_new(struct loop *loop, const struct db_session_opts *opts, struct stats *stats);
+struct db_session *db_session_new(struct loop *loop, const struct db_session_opts *opts,
+                                  struct stats *stats);
 void db_session_close(struct db_session *s, void (*closed)(void *ctx), void *ctx);
 bool db_session_is_up(const struct db_session *s);
 
-MUST_CHECK enum err_code db_session_exec(struct db_session *s, const struct db_stmt *stmt, const struct db_arg *args,
-                                         size_t n_args, db_done_fn *done, void *ctx, struct err *err);
-/* `sql` is COPY ... FROM STDIN (text format); data is the whole text. done's rows say how many in db_rows_affected. */
-MUST_CHECK enum err_code db_session_copy(struct db_session *s, const char *sql, struct str data, db_done_fn *done,
+MUST_CHECK enum err_code db_session_exec(struct db_session *s, const struct db_stmt *stmt,
+                                         const struct db_arg *args, size_t n_args, db_done_fn *done,
                                          void *ctx, struct err *err);
+/* `sql` is COPY ... FROM STDIN (text format); data is the whole text. done's rows say how many in db_rows_affected. */
+MUST_CHECK enum err_code db_session_copy(struct db_session *s, const char *sql, struct str data,
+                                         db_done_fn *done, void *ctx, struct err *err);
 
 /* COPY text format, one value after another; the caller puts '\t' and '\n'. */
 void db_copy_text(struct buf *out, struct str value); /* escapes \ \t \n \r */

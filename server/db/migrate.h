@@ -16,5 +16,7 @@ struct migrate_result {
 };
 /* ERR_CONFLICT: the schema is newer than this program or an applied file differs (exit 3).
  * ERR_UNAVAILABLE: no connection yet, try again. */
-MUST_CHECK enum err_code migrate_run(const char *conninfo, struct migrate_result *ret, struct err *err);
-MUST_CHECK enum err_code migrate_check(const char *conninfo, struct migrate_result *ret, struct err *err); /* changes nothing */
+MUST_CHECK enum err_code migrate_run(const char *conninfo, struct migrate_result *ret,
+                                     struct err *err);
+MUST_CHECK enum err_code migrate_check(const char *conninfo, struct migrate_result *ret,
+                                       struct err *err); /* changes nothing */

@@ -12,7 +12,8 @@
 #include "server/core/err.h"
 
 struct private_pg;
-MUST_CHECK enum err_code private_pg_start(const char *data_dir, struct private_pg **ret, struct err *err);
+MUST_CHECK enum err_code private_pg_start(const char *data_dir, struct private_pg **ret,
+                                          struct err *err);
 const char *private_pg_conninfo(const struct private_pg *pg); /* borrowed */
-void private_pg_stop(struct private_pg *pg);                  /* stops the server, frees; NULL is fine */
-void private_pg_detach(struct private_pg *pg);                /* frees, leaves the server running */
+void private_pg_stop(struct private_pg *pg);   /* stops the server, frees; NULL is fine */
+void private_pg_detach(struct private_pg *pg); /* frees, leaves the server running */

@@ -28,12 +28,14 @@ enum event_kind {
 
 /* Stored: never renumber. */
 enum event_flag {
-    EVENT_F_MASKED = 1 << 0,      /* upstream hid the sender: actor is a negative hash, the name is masked */
-    EVENT_F_ADMIN = 1 << 1,       /* sender is a room admin */
-    EVENT_F_MEDAL_HERE = 1 << 2,  /* the medal worn belongs to this room's anchor: medal.room_id is room_id */
-    EVENT_F_HASHED = 1 << 3,      /* privacy mode `hash`: actor is a keyed negative hash, no name */
-    EVENT_F_SILVER = 1 << 4,      /* free gift (coin_type silver) */
-    EVENT_F_BACKFILLED = 1 << 5,  /* came by import or reparse, never in the live feed */
+    EVENT_F_MASKED =
+        1 << 0, /* upstream hid the sender: actor is a negative hash, the name is masked */
+    EVENT_F_ADMIN = 1 << 1, /* sender is a room admin */
+    EVENT_F_MEDAL_HERE =
+        1 << 2, /* the medal worn belongs to this room's anchor: medal.room_id is room_id */
+    EVENT_F_HASHED = 1 << 3,     /* privacy mode `hash`: actor is a keyed negative hash, no name */
+    EVENT_F_SILVER = 1 << 4,     /* free gift (coin_type silver) */
+    EVENT_F_BACKFILLED = 1 << 5, /* came by import or reparse, never in the live feed */
 };
 
 enum {
@@ -58,10 +60,10 @@ enum {
     X(int32_t, num)        /* how many of the item; 0 none */                                      \
     X(int16_t, kind)       /* enum event_kind */                                                   \
     X(int16_t, flags)      /* enum event_flag */                                                   \
-    X(int16_t, guard)      /* sender's guard level in this room: 0 none, 1 governor .. 3 captain */ \
-    X(int16_t, medal_lv)   /* level of the medal worn, 0 none */                                   \
-    X(int16_t, mode)       /* danmaku mode: 1 scroll, 4 bottom, 5 top, ... */                      \
-    X(int16_t, wealth)     /* sender's wealth level */
+    X(int16_t, guard)    /* sender's guard level in this room: 0 none, 1 governor .. 3 captain */  \
+    X(int16_t, medal_lv) /* level of the medal worn, 0 none */                                     \
+    X(int16_t, mode)     /* danmaku mode: 1 scroll, 4 bottom, 5 top, ... */                        \
+    X(int16_t, wealth)   /* sender's wealth level */
 #define EVENT_STRINGS(X)                                                                           \
     X(uname) /* sender's name as received */                                                       \
     X(text)  /* what was said */                                                                   \
@@ -89,7 +91,8 @@ struct event {
     uint32_t bytes; /* size of the allocation */
 };
 
-void event_draft_init(struct event_draft *d, enum event_kind kind, int64_t room_id); /* zero and defaults */
+void event_draft_init(struct event_draft *d, enum event_kind kind,
+                      int64_t room_id); /* zero and defaults */
 /* One reference for the caller; NULL when out of memory. */
 MUST_CHECK struct event *event_new(int64_t id, const struct event_draft *d);
 struct event *event_ref(const struct event *e);

@@ -32,22 +32,27 @@ struct feed_reader;
 struct feed *feed_new(size_t capacity_pow2, size_t max_bytes);
 void feed_free(struct feed *f);
 
-void feed_publish(struct feed *f, struct event *take); /* takes the reference; wakes waiting readers */
+void feed_publish(struct feed *f,
+                  struct event *take); /* takes the reference; wakes waiting readers */
 /* Before anything was published: the newest rows of the database, oldest first, so that the ring starts warm.
  * Does not wake and does not count as published. Same order rule. */
 void feed_warm(struct feed *f, struct event *take);
 
-uint64_t feed_tail(const struct feed *f); /* oldest sequence number held; == head when empty */
-uint64_t feed_head(const struct feed *f); /* next sequence number */
+uint64_t feed_tail(const struct feed *f);   /* oldest sequence number held; == head when empty */
+uint64_t feed_head(const struct feed *f);   /* next sequence number */
 int64_t feed_head_id(const struct feed *f); /* id of the newest event, 0 when empty */
 int64_t feed_tail_id(const struct feed *f); /* id of the oldest event, 0 when empty */
 /* True if the ring holds every event with an id greater than after_id that was ever published: nothing newer than
  * after_id has been evicted. */
 bool feed_covers(const struct feed *f, int64_t after_id);
-const struct event *feed_at(const struct feed *f, uint64_t seq);          /* NULL: evicted or not yet there */
-uint64_t feed_seek(const struct feed *f, int64_t after_id);               /* first seq with id > after_id (binary search) */
-uint64_t feed_room_last(const struct feed *f, int64_t room_id);           /* newest seq of the room, or FEED_NO_SEQ */
-uint64_t feed_room_prev(const struct feed *f, uint64_t seq);              /* previous seq of the same room, or FEED_NO_SEQ */
+const struct event *feed_at(const struct feed *f,
+                            uint64_t seq); /* NULL: evicted or not yet there */
+uint64_t feed_seek(const struct feed *f,
+                   int64_t after_id); /* first seq with id > after_id (binary search) */
+uint64_t feed_room_last(const struct feed *f,
+                        int64_t room_id); /* newest seq of the room, or FEED_NO_SEQ */
+uint64_t feed_room_prev(const struct feed *f,
+                        uint64_t seq); /* previous seq of the same room, or FEED_NO_SEQ */
 /* True if every event of the room with id > after_id is still in the ring. */
 bool feed_room_covers(const struct feed *f, int64_t room_id, int64_t after_id);
 size_t feed_bytes(const struct feed *f);
@@ -65,7 +70,8 @@ struct feed_reader {
     void *ctx;
 };
 
-void feed_reader_init(struct feed_reader *r, struct feed *f, uint64_t next, feed_wake_fn *wake, void *ctx);
+void feed_reader_init(struct feed_reader *r, struct feed *f, uint64_t next, feed_wake_fn *wake,
+                      void *ctx);
 void feed_reader_deinit(struct feed_reader *r);
 enum feed_read { FEED_EVENT, FEED_EMPTY, FEED_LAPPED };
 /* FEED_EVENT: *ret is lent and the cursor moved on. FEED_EMPTY: caught up, the reader now waits and will be woken.

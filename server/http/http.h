@@ -27,16 +27,25 @@ struct http_stream;
 struct loop;
 struct stats;
 
-enum http_method { HTTP_GET, HTTP_HEAD, HTTP_POST, HTTP_PUT, HTTP_PATCH, HTTP_DELETE, HTTP_OPTIONS, HTTP_METHODS };
+enum http_method {
+    HTTP_GET,
+    HTTP_HEAD,
+    HTTP_POST,
+    HTTP_PUT,
+    HTTP_PATCH,
+    HTTP_DELETE,
+    HTTP_OPTIONS,
+    HTTP_METHODS
+};
 
 typedef void(http_handler_fn)(void *ctx, struct http_req *req);
 
 struct http_route {
-    enum http_method method;  /* GET also answers HEAD */
-    const char *path;         /* "/api/v1/rooms/{room}/events"; a parameter is one whole segment */
+    enum http_method method; /* GET also answers HEAD */
+    const char *path;        /* "/api/v1/rooms/{room}/events"; a parameter is one whole segment */
     http_handler_fn *handler;
     const char *operation_id;
-    unsigned tag;             /* the owner's own: api keeps the scope there */
+    unsigned tag; /* the owner's own: api keeps the scope there */
 };
 
 struct http_opts {
@@ -56,8 +65,8 @@ struct http_opts {
     void (*decorate)(void *ctx, struct http_req *req);
 };
 
-MUST_CHECK enum err_code http_open(struct loop *loop, const struct http_opts *opts, struct stats *stats,
-                                   struct http **ret, struct err *err);
+MUST_CHECK enum err_code http_open(struct loop *loop, const struct http_opts *opts,
+                                   struct stats *stats, struct http **ret, struct err *err);
 uint16_t http_port(const struct http *h);
 void http_quiesce(struct http *h); /* stop accepting; what runs goes on */
 /* Ends streams, waits for running requests up to the deadline, closes, then calls closed once. */
@@ -67,31 +76,38 @@ void http_close(struct http *h, int64_t deadline_ms, void (*closed)(void *ctx), 
 const struct http_route *http_req_route(const struct http_req *r);
 enum http_method http_req_method(const struct http_req *r);
 struct str http_req_path(const struct http_req *r);
-struct str http_req_param(const struct http_req *r, const char *name); /* of the path; percent-decoded; must exist */
+struct str http_req_param(const struct http_req *r,
+                          const char *name); /* of the path; percent-decoded; must exist */
 size_t http_req_query_n(const struct http_req *r);
-void http_req_query(const struct http_req *r, size_t i, struct str *ret_name, struct str *ret_value); /* decoded, in order */
+void http_req_query(const struct http_req *r, size_t i, struct str *ret_name,
+                    struct str *ret_value);                             /* decoded, in order */
 struct str http_req_header(const struct http_req *r, const char *name); /* empty if absent */
 struct str http_req_body(const struct http_req *r);
-struct str http_req_remote(const struct http_req *r);                   /* numeric address */
-const char *http_req_id(const struct http_req *r);                      /* X-Request-Id, given or made */
-void http_req_set_data(struct http_req *r, void *data);                 /* the owner's own, see http_req_on_gone */
+struct str http_req_remote(const struct http_req *r);   /* numeric address */
+const char *http_req_id(const struct http_req *r);      /* X-Request-Id, given or made */
+void http_req_set_data(struct http_req *r, void *data); /* the owner's own, see http_req_on_gone */
 void *http_req_data(const struct http_req *r);
 /* fn runs once when the request ends, answered or not (peer gone, shutdown): release what belongs to it. */
 void http_req_on_gone(struct http_req *r, void (*fn)(void *data));
 
 /* The answer */
-void http_add_header(struct http_req *r, const char *name, struct str value); /* copied; before answering */
-void http_respond(struct http_req *r, unsigned status, const char *content_type, struct buf *take_body);
-void http_respond_static(struct http_req *r, unsigned status, const char *content_type, struct str body); /* body outlives the server */
+void http_add_header(struct http_req *r, const char *name,
+                     struct str value); /* copied; before answering */
+void http_respond(struct http_req *r, unsigned status, const char *content_type,
+                  struct buf *take_body);
+void http_respond_static(struct http_req *r, unsigned status, const char *content_type,
+                         struct str body); /* body outlives the server */
 
 /* pull: writes at most max bytes to out and returns how many; 0 means nothing now (the stream sleeps until
  * http_stream_wake); HTTP_STREAM_END ends it well, HTTP_STREAM_ABORT cuts it so that the client sees truncation. */
 enum { HTTP_STREAM_END = -1, HTTP_STREAM_ABORT = -2 };
 typedef int64_t(http_pull_fn)(void *ctx, char *out, size_t max);
 /* gone runs exactly once when the stream is over for whatever reason; the handle is invalid from then on. */
-struct http_stream *http_respond_stream(struct http_req *r, unsigned status, const char *content_type, size_t block_bytes,
+struct http_stream *http_respond_stream(struct http_req *r, unsigned status,
+                                        const char *content_type, size_t block_bytes,
                                         http_pull_fn *pull, void (*gone)(void *ctx), void *ctx);
-void http_stream_wake(struct http_stream *s); /* cheap when awake; the pull runs soon, never inside */
+void http_stream_wake(
+    struct http_stream *s); /* cheap when awake; the pull runs soon, never inside */
 
 unsigned http_n_connections(const struct http *h);
 unsigned http_n_streams(const struct http *h);

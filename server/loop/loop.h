@@ -24,15 +24,16 @@ struct loop;
 MUST_CHECK struct loop *loop_new(void); /* aborts when libuv cannot start */
 void loop_run(struct loop *l);          /* until nothing is left or loop_stop */
 void loop_stop(struct loop *l);
-bool loop_turn(struct loop *l);         /* one non-blocking turn, for tests; false: nothing left to do */
-void loop_free(struct loop *l);         /* runs dry, asserts uv_loop_close() == 0 and no armed timer */
+bool loop_turn(struct loop *l); /* one non-blocking turn, for tests; false: nothing left to do */
+void loop_free(struct loop *l); /* runs dry, asserts uv_loop_close() == 0 and no armed timer */
 
 uv_loop_t *loop_uv(struct loop *l);
 bool loop_is_current(const struct loop *l); /* called from the loop's own thread */
 #define LOOP_ASSERT(l) ASSERT(loop_is_current(l))
-const struct clock *loop_clock(struct loop *l); /* mono_ms is uv_now; tests: loop_set_clock before use */
+const struct clock *
+loop_clock(struct loop *l); /* mono_ms is uv_now; tests: loop_set_clock before use */
 void loop_set_clock(struct loop *l, const struct clock *c);
-int64_t loop_now_ms(struct loop *l);  /* mono */
+int64_t loop_now_ms(struct loop *l); /* mono */
 int64_t loop_wall_ms(struct loop *l);
 
 struct loop_timer {
@@ -45,8 +46,9 @@ struct loop_timer {
 };
 
 void loop_timer_init(struct loop_timer *t, struct loop *l, void (*fn)(void *ctx), void *ctx);
-void loop_timer_start(struct loop_timer *t, int64_t in_ms, int64_t repeat_ms); /* re-arms if armed; repeat 0: once */
-void loop_timer_stop(struct loop_timer *t);                                    /* no-op when not armed */
+void loop_timer_start(struct loop_timer *t, int64_t in_ms,
+                      int64_t repeat_ms);   /* re-arms if armed; repeat 0: once */
+void loop_timer_stop(struct loop_timer *t); /* no-op when not armed */
 bool loop_timer_armed(const struct loop_timer *t);
 
 /* Calls fn(ctx) once from the loop, later in this turn, never before returning. Cannot be taken back. */

@@ -9,5 +9,6 @@
 #include "server/core/buf.h"
 
 void prom_head(struct buf *out, const char *metric, const char *type, const char *help);
-void prom_i64(struct buf *out, const char *metric, const char *labels, int64_t value); /* labels: a="b" or "" */
+void prom_i64(struct buf *out, const char *metric, const char *labels,
+              int64_t value);                                         /* labels: a="b" or "" */
 void prom_label(struct buf *out, const char *name, struct str value); /* name="escaped value" */

@@ -23,7 +23,8 @@ struct stats;
 struct stats *stats_new(void);
 void stats_free(struct stats *s);
 
-void stats_add(struct stats *s, enum stat which, int64_t delta); /* s may be NULL: nothing is counted */
+void stats_add(struct stats *s, enum stat which,
+               int64_t delta); /* s may be NULL: nothing is counted */
 static inline void stats_inc(struct stats *s, enum stat which)
 {
     stats_add(s, which, 1);
