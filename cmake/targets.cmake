@@ -4,6 +4,7 @@
 function(dm_common target)
   target_include_directories(${target} PRIVATE ${CMAKE_SOURCE_DIR} ${CMAKE_BINARY_DIR})
   target_compile_definitions(${target} PRIVATE _GNU_SOURCE)
+  target_compile_options(${target} PRIVATE "SHELL:-include ${CMAKE_SOURCE_DIR}/server/core/banned.h")
   target_link_libraries(${target} PRIVATE opt_warnings opt_hardening opt_sanitize)
 endfunction()
 

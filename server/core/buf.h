@@ -34,7 +34,7 @@ void buf_clear(struct buf *b);  /* len = 0, failed = false; memory stays */
 MUST_CHECK char *buf_reserve(struct buf *b, size_t n);
 void buf_commit(struct buf *b, size_t n);
 
-void buf_put(struct buf *b, struct str s);
+void buf_put(struct buf *b, struct str s); /* s must not point into b */
 void buf_put_c(struct buf *b, char c);
 void buf_put_i64(struct buf *b, int64_t v);
 void buf_put_u64(struct buf *b, uint64_t v);
@@ -51,5 +51,6 @@ static inline struct str buf_str(const struct buf *b)
     return (struct str){b->data, b->len};
 }
 
-/* Ownership of the data moves to the caller (free with mem_free); b is empty afterwards. */
+/* Ownership of the data moves to the caller (free with mem_free); b is empty afterwards, its limit stays. The data is
+ * followed by a NUL that *ret_len does not count; NULL if nothing was ever written. */
 char *buf_take(struct buf *b, size_t *ret_len);

@@ -25,3 +25,5 @@ int64_t hash64_done(const struct hash64 *h); /* never 0 */
 uint32_t hash_crc32(struct str s); /* IEEE, as upstream hashes uids */
 uint32_t hash_crc32c(uint32_t crc, const void *p,
                      size_t n); /* Castagnoli; start with 0; SSE4.2 when present */
+uint32_t hash_crc32c_portable(uint32_t crc, const void *p,
+                              size_t n); /* the same without SSE4.2, for tests */

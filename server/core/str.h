@@ -43,7 +43,8 @@ static inline struct str str_sub(struct str s, size_t from, size_t to)
 int str_cmp(struct str a, struct str b);  /* bytewise, as memcmp; the shorter is smaller */
 bool str_ieq(struct str a, struct str b); /* ASCII case-insensitive */
 struct str str_trim(struct str s);        /* ASCII blanks off both ends */
-/* Splits off the part of *rest before the first sep and advances *rest behind it; false when *rest is exhausted. */
+/* Splits off the part of *rest before the first sep and advances *rest behind it; false when *rest is empty:
+ * "a,,b," gives "a", "", "b". */
 bool str_split(struct str *rest, char sep, struct str *ret_part);
 bool str_to_i64(
     struct str s,
