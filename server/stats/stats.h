@@ -32,7 +32,9 @@ static inline void stats_inc(struct stats *s, enum stat which)
 void stats_set(struct stats *s, enum stat which, int64_t value);
 int64_t stats_get(const struct stats *s, enum stat which);
 
-/* Histograms with fixed buckets (milliseconds): batch time, request time. */
+/* Histograms with fixed buckets from 0.5 ms to 30 s: batch time, request time. Observed in milliseconds, shown in
+ * seconds as Prometheus wants: the metric's name ends with "_seconds" (asserted). metric and help are literals.
+ * With s NULL the histogram is NULL and observing it does nothing. */
 struct stats_histogram;
 struct stats_histogram *stats_histogram_new(struct stats *s, const char *metric, const char *help);
 void stats_observe_ms(struct stats_histogram *h, double ms);
@@ -40,4 +42,5 @@ void stats_observe_ms(struct stats_histogram *h, double ms);
 /* fn writes complete exposition lines with prom_* (server/stats/prom.h). */
 typedef void(stats_scrape_fn)(void *ctx, struct buf *out);
 void stats_on_scrape(struct stats *s, stats_scrape_fn *fn, void *ctx);
+void stats_off_scrape(struct stats *s, const void *ctx); /* every callback with this ctx */
 void stats_write_prometheus(struct stats *s, struct buf *out);

@@ -1,0 +1,368 @@
+#include "server/config/config_priv.h"
+
+#include <ctype.h>
+#include <stdarg.h>
+#include <string.h>
+
+#include "server/core/assert.h"
+#include "server/core/mem.h"
+
+#define ENV_PREFIX "DANMAKUD_"
+enum { ENV_NAME_BYTES = 128, MSG_BYTES = 512 };
+
+/* In rising precedence. */
+enum rank { RANK_DEFAULT, RANK_FILE, RANK_ENV, RANK_FLAG };
+
+struct origin {
+    enum rank rank;
+    unsigned line; /* RANK_FILE */
+};
+
+struct loader {
+    struct config *c;     /* owned until it is given out */
+    struct buf *problems; /* borrowed */
+    size_t n_problems;
+    struct origin origin[CONFIG_KEYS]; /* who set it last */
+    struct buf list;                   /* the list that continued lines extend */
+};
+
+static size_t index_of(const struct config_key *k)
+{
+    return (size_t)(k - config_keys);
+}
+
+static void put_upper(struct buf *out, struct str name)
+{
+    for (size_t i = 0; i < name.len; i++) {
+        buf_put_c(out, (char)toupper((unsigned char)name.ptr[i]));
+    }
+}
+
+/* How the operator knows the setting: as he wrote it. */
+static void put_where(struct loader *l, struct origin from, struct str name)
+{
+    switch (from.rank) {
+    case RANK_DEFAULT:
+        buf_put(l->problems, name);
+        break;
+    case RANK_FILE:
+        buf_printf(l->problems, "%s:%u: " STR_FMT, l->c->file, from.line, STR_ARG(name));
+        break;
+    case RANK_ENV:
+        buf_put(l->problems, STR(ENV_PREFIX));
+        put_upper(l->problems, name);
+        break;
+    case RANK_FLAG:
+        buf_put(l->problems, STR("--"));
+        for (size_t i = 0; i < name.len; i++) {
+            buf_put_c(l->problems, name.ptr[i] == '_' ? '-' : name.ptr[i]);
+        }
+        break;
+    }
+    buf_put(l->problems, STR(": "));
+}
+
+static void problem(struct loader *l, struct origin from, struct str name, const char *fmt, ...)
+    ATTR_PRINTF(4, 5);
+static void problem(struct loader *l, struct origin from, struct str name, const char *fmt, ...)
+{
+    char msg[MSG_BYTES];
+    va_list args;
+    va_start(args, fmt);
+    (void)vsnprintf(msg, sizeof msg, fmt, args);
+    va_end(args);
+    l->n_problems++;
+    put_where(l, from, name);
+    buf_put(l->problems, str_of(msg));
+    buf_put_c(l->problems, '\n');
+}
+
+static void unknown(struct loader *l, struct origin from, struct str name)
+{
+    const struct config_key *near = config_key_nearest(name);
+    if (near == NULL) {
+        problem(l, from, name, "there is no such setting");
+        return;
+    }
+    char hint[ENV_NAME_BYTES] = "";
+    const char *prefix = from.rank == RANK_ENV ? ENV_PREFIX : from.rank == RANK_FLAG ? "--" : "";
+    (void)snprintf(hint, sizeof hint, "%s%s", prefix, near->name);
+    for (char *p = hint; *p != '\0'; p++) {
+        if (from.rank == RANK_ENV) {
+            *p = (char)toupper((unsigned char)*p);
+        } else if (from.rank == RANK_FLAG && *p == '_') {
+            *p = '-';
+        }
+    }
+    problem(l, from, name, "there is no such setting; did you mean %s?", hint);
+}
+
+static void set(struct loader *l, const struct config_key *k, struct origin from, struct str value)
+{
+    struct err err;
+    if (config_value_set(l->c, k, value, &err) != ERR_OK) {
+        problem(l, from, str_of(k->name), "%s", err.msg);
+    }
+    l->origin[index_of(k)] = from;
+}
+
+/* --- the file --- */
+
+static void on_file_syntax(void *ctx, unsigned line)
+{
+    struct loader *l = ctx;
+    l->n_problems++;
+    buf_printf(l->problems, "%s:%u: neither a comment nor key = value\n", l->c->file, line);
+}
+
+/* One more line of the key above; only lists have several. */
+static void continue_list(struct loader *l, const struct config_key *k, struct origin from,
+                          struct str value)
+{
+    if (k->type != CONFIG_LIST || memchr(value.ptr, '=', value.len) != NULL) {
+        problem(l, from, str_of(k->name),
+                "an indented line continues the one above; begin a key in the first column");
+        return;
+    }
+    buf_put_c(&l->list, ',');
+    buf_put(&l->list, value);
+    set(l, k, from, buf_str(&l->list));
+}
+
+static void on_file_pair(void *ctx, unsigned line, struct str section, struct str name,
+                         struct str value, bool continued)
+{
+    struct loader *l = ctx;
+    const struct origin from = {RANK_FILE, line};
+    if (section.len > 0 && !str_eq(section, STR("danmakud"))) {
+        problem(l, from, name, "there is no section [" STR_FMT "]; keys need none",
+                STR_ARG(section));
+        return;
+    }
+    const struct config_key *k = config_key_find(name);
+    if (k == NULL) {
+        unknown(l, from, name);
+        return;
+    }
+    const struct origin before = l->origin[index_of(k)];
+    if (continued) {
+        continue_list(l, k, from, value);
+        return;
+    }
+    if (before.rank == RANK_FILE) {
+        problem(l, from, name, "set twice, first in line %u", before.line);
+        return;
+    }
+    buf_clear(&l->list);
+    buf_put(&l->list, value);
+    set(l, k, from, value);
+}
+
+static void load_file(struct loader *l)
+{
+    const struct config_file_sink sink = {.ctx = l, .pair = on_file_pair, .syntax = on_file_syntax};
+    struct err err;
+    if (config_file_read(l->c->file, &sink, &err) != ERR_OK) {
+        l->n_problems++;
+        buf_printf(l->problems, "%s: %s\n", l->c->file, err.msg);
+    }
+}
+
+/* --- the environment --- */
+
+static bool split_env(const char *entry, struct str *ret_name, struct str *ret_value)
+{
+    const struct str prefix = STR(ENV_PREFIX);
+    struct str name = STR_NULL;
+    struct str rest = str_of(entry);
+    if (!str_starts(rest, prefix) || !str_split(&rest, '=', &name)) {
+        return false;
+    }
+    *ret_name = str_sub(name, prefix.len, name.len);
+    *ret_value = rest;
+    return true;
+}
+
+static void load_env_one(struct loader *l, struct str name, struct str value)
+{
+    const struct origin from = {RANK_ENV, 0};
+    char lower[ENV_NAME_BYTES];
+    if (str_eq(name, STR("CONFIG"))) {
+        return; /* the file's name, see file_name */
+    }
+    if (name.len >= sizeof lower) {
+        problem(l, from, str_sub(name, 0, sizeof lower - 1), "there is no such setting");
+        return;
+    }
+    for (size_t i = 0; i < name.len; i++) {
+        lower[i] = (char)tolower((unsigned char)name.ptr[i]);
+    }
+    const struct str key = {lower, name.len};
+    const struct config_key *k = config_key_find(key);
+    if (k == NULL) {
+        unknown(l, from, key);
+    } else {
+        set(l, k, from, value);
+    }
+}
+
+static void load_env(struct loader *l, char *const *envp)
+{
+    struct str name;
+    struct str value;
+    for (size_t i = 0; envp != NULL && envp[i] != NULL; i++) {
+        if (split_env(envp[i], &name, &value)) {
+            load_env_one(l, name, value);
+        }
+    }
+}
+
+static const char *file_name(const struct config_source *src)
+{
+    if (src->file != NULL) {
+        return src->file;
+    }
+    const struct str prefix = STR(ENV_PREFIX "CONFIG=");
+    for (size_t i = 0; src->environ != NULL && src->environ[i] != NULL; i++) {
+        const char *entry = src->environ[i];
+        if (str_starts(str_of(entry), prefix) && entry[prefix.len] != '\0') {
+            return entry + prefix.len;
+        }
+    }
+    return NULL;
+}
+
+/* --- the flags --- */
+
+static void load_flags(struct loader *l, const struct config_source *src)
+{
+    const struct origin from = {RANK_FLAG, 0};
+    for (size_t i = 0; i < src->n_flags; i++) {
+        const char *flag = src->flags[i];
+        const char *eq = strchr(flag, '=');
+        const struct str name = {flag, eq != NULL ? (size_t)(eq - flag) : strlen(flag)};
+        const struct config_key *k = config_key_find(name);
+        if (k == NULL) {
+            unknown(l, from, name);
+        } else if (eq != NULL) {
+            set(l, k, from, str_of(eq + 1));
+        } else if (k->type == CONFIG_BOOL) {
+            set(l, k, from, STR("true"));
+        } else {
+            problem(l, from, name, "needs a value");
+        }
+    }
+}
+
+/* --- secrets in files --- */
+
+static void load_secret(struct loader *l, const struct config_key *secret,
+                        const struct config_key *file)
+{
+    const struct origin from = l->origin[index_of(file)];
+    const struct origin other = l->origin[index_of(secret)];
+    if (config_value_is_empty(l->c, file)) {
+        return;
+    }
+    if (!config_value_is_empty(l->c, secret)) {
+        if (other.rank == from.rank) {
+            problem(l, from, str_of(file->name), "%s is set as well; keep one", secret->name);
+        }
+        if (other.rank >= from.rank) {
+            return; /* the value itself came from a stronger source */
+        }
+    }
+    struct buf text;
+    struct err err;
+    buf_init(&text, CONFIG_TEXT_LIMIT);
+    const char *path = *(char **)((char *)l->c + file->offset);
+    if (config_file_slurp(path, &text, &err) != ERR_OK) {
+        problem(l, from, str_of(file->name), "%s %s", path, err.msg);
+    } else if (str_trim(buf_str(&text)).len == 0) {
+        problem(l, from, str_of(file->name), "%s is empty", path);
+    } else {
+        set(l, secret, from, buf_str(&text));
+    }
+    /* Secrets do not linger in freed memory. */
+    if (text.data != NULL) {
+        explicit_bzero(text.data, text.cap);
+    }
+    buf_deinit(&text);
+}
+
+static void load_secrets(struct loader *l)
+{
+    for (size_t i = 0; i < CONFIG_KEYS; i++) {
+        char name[ENV_NAME_BYTES];
+        (void)snprintf(name, sizeof name, "%s_file", config_keys[i].name);
+        const struct config_key *file = config_key_find(str_of(name));
+        if (config_keys[i].secret && file != NULL) {
+            load_secret(l, &config_keys[i], file);
+        }
+    }
+}
+
+/* --- all of it --- */
+
+enum err_code config_load(const struct config_source *src, struct config **ret,
+                          struct buf *problems)
+{
+    struct loader l = {.c = mem_new(struct config), .problems = problems};
+    buf_init(&l.list, CONFIG_TEXT_LIMIT);
+    for (size_t i = 0; i < CONFIG_KEYS; i++) {
+        config_value_default(l.c, &config_keys[i]);
+    }
+    const char *file = file_name(src);
+    if (file != NULL) {
+        const size_t n = strlen(file);
+        l.c->file = mem_new_array(char, n + 1);
+        memcpy(l.c->file, file, n);
+        load_file(&l);
+    }
+    load_env(&l, src->environ);
+    load_flags(&l, src);
+    load_secrets(&l);
+    buf_deinit(&l.list);
+    if (l.n_problems > 0) {
+        config_free(l.c);
+        return ERR_INVALID;
+    }
+    *ret = l.c;
+    return ERR_OK;
+}
+
+enum err_code config_reload(struct config *c, const struct config_source *src, struct buf *problems,
+                            struct buf *notes)
+{
+    struct config *fresh = NULL;
+    const enum err_code rc = config_load(src, &fresh, problems);
+    if (rc != ERR_OK) {
+        return rc;
+    }
+    for (size_t i = 0; i < CONFIG_KEYS; i++) {
+        const struct config_key *k = &config_keys[i];
+        if (config_value_eq(c, fresh, k)) {
+            continue;
+        }
+        if (k->reloadable) {
+            config_value_swap(c, fresh, k);
+        } else {
+            buf_put(notes, str_of(k->name));
+            buf_put_c(notes, '\n');
+        }
+    }
+    config_free(fresh);
+    return ERR_OK;
+}
+
+void config_free(struct config *c)
+{
+    if (c == NULL) {
+        return;
+    }
+    for (size_t i = 0; i < CONFIG_KEYS; i++) {
+        config_value_clear(c, &config_keys[i]);
+    }
+    mem_free(c->file);
+    mem_free(c);
+}
