@@ -5,10 +5,12 @@
  * Any split of the same stream gives the same calls to the sink.
  *
  * Threading:  one user at a time.
- * Ownership:  a packet stream keeps at most one unfinished packet; bodies are lent for the call.
+ * Ownership:  a packet stream keeps at most one unfinished packet; bodies are lent for the call. Streams of one thread
+ *             share one inflater (packet_stream_share), so that an idle connection costs a few hundred bytes.
  * Limits:     struct packet_limits, all checked before memory is taken.
- * Errors:     ERR_PROTO: on a byte stream the position is lost, close the connection. Everything else that is wrong is
- *             reported to sink->on_fault, the packet or frame is dropped and reading goes on.
+ * Errors:     ERR_PROTO: on a byte stream the position is lost, close the connection; on_fault has said why, and every
+ *             later packet_feed fails. Everything else that is wrong is reported to sink->on_fault, the packet or frame
+ *             is dropped and reading goes on.
  */
 #pragma once
 
@@ -49,7 +51,8 @@ extern const struct packet_limits packet_limits_default;
     X(DEPTH, "depth", "frames nested too deep")                                                    \
     X(COUNT, "count", "too many packets in one frame")                                             \
     X(VERSION, "version", "unknown body version")                                                  \
-    X(OPERATION, "operation", "operation nobody needs")
+    X(OPERATION, "operation", "operation nobody needs")                                            \
+    X(MEMORY, "memory", "no memory to inflate into")
 enum packet_fault {
 #define X(name, label, text) PACKET_FAULT_##name,
     PACKET_FAULT_TABLE(X)
@@ -65,12 +68,19 @@ struct packet_sink {
     void *ctx;
 };
 
+struct inflate;
 struct packet_stream;
-struct packet_stream *packet_stream_new(const struct packet_limits *limits);
+struct packet_stream *
+packet_stream_new(const struct packet_limits *limits); /* NULL: packet_limits_default */
 void packet_stream_free(struct packet_stream *p);
+/* Before the first use: inflate with `shared` (borrowed) instead of an inflater of its own. Streams that share may not
+ * be fed from within each other's sink. */
+void packet_stream_share(struct packet_stream *p, struct inflate *shared);
+void packet_stream_reset(struct packet_stream *p); /* for the next connection */
 
 /* A byte stream (tcp): keeps what is unfinished. The sink may not free the stream; it may set a flag of its owner, and
- * *stop (may be NULL) is looked at after each packet to leave early. */
+ * *stop (may be NULL) is looked at after each packet to leave early: what was not read is gone, the connection is
+ * being closed. ERR_NOMEM: as ERR_PROTO. */
 MUST_CHECK enum err_code packet_feed(struct packet_stream *p, struct str bytes,
                                      const struct packet_sink *sink, const bool *stop,
                                      struct err *err);
