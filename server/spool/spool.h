@@ -1,0 +1,110 @@
+/* server/spool/spool.h - durable, append-only segments: what was received survives kill -9 and a database outage.
+ *
+ *   DIR/LOCK                                     held by flock for the life of the process: one owner at a time
+ *   DIR/<first id, 16 hex digits>.seg            a segment: header, then records, ids increasing
+ *   record: | length u32 | crc32c u32 | type u8 | payload ... |     little-endian; crc over type and payload
+ *
+ *        acknowledged (deleted whole segments)   written, synced     written      queued in memory
+ *   ... [ seg ][ seg ][ seg ............................|...............|........] -> on_written follows the write
+ *
+ * Appends are written in order, one write in flight, the next collects meanwhile, off the loop (uv_fs_*); fdatasync at
+ * most every sync_ms while there is something to sync. An alive record once a second tells a later start how long the
+ * process was away.
+ *
+ * Threading:  loop thread only; file operations run in libuv's thread pool. spool_open is startup only (blocking).
+ * Ownership:  spool_append takes the reference and gives it back by on_written.
+ * Limits:     max_bytes on disk, segment_bytes per file, queue_bytes in memory not yet written.
+ * Errors:     disk full, unwritable: the spool is degraded (SPOOL_DEGRADED): on_written follows at once with
+ *             durable = false, counted, loud; it tries again with backoff in a fresh segment and recovers by itself.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "server/core/attr.h"
+#include "server/core/buf.h"
+#include "server/core/err.h"
+#include "server/event/event.h"
+
+struct spool;
+struct loop;
+struct stats;
+
+enum spool_overflow { SPOOL_DROP_OLDEST, SPOOL_DROP_NEWEST };
+
+/* One room's part of what was dropped: its events with first_id <= id <= last_id. */
+struct spool_dropped {
+    int64_t room_id;
+    int64_t first_id;
+    int64_t last_id;
+    uint64_t n;
+};
+
+struct spool_opts {
+    const char *dir;
+    int64_t sync_ms;
+    size_t max_bytes;
+    size_t segment_bytes;
+    size_t queue_bytes;
+    enum spool_overflow overflow;
+    /* In append order, after the write that holds these events completed (they survive the process; power loss only
+     * after the next sync). durable false: the spool is degraded. References move to the callee. May append again. */
+    void (*on_written)(void *ctx, struct event **events, size_t n, bool durable);
+    /* Dropped for ever: a segment that was not acknowledged (oldest), or appends that did not fit (newest; their
+     * on_written does not follow). One call per overflow step, one element per room. May be called from spool_append. */
+    void (*on_dropped)(void *ctx, const struct spool_dropped *rooms, size_t n);
+    void *ctx;
+};
+
+/* What a start found. */
+struct spool_found {
+    int64_t first_id; /* 0: nothing */
+    int64_t last_id;  /* seeds the ids */
+    int64_t alive_ms; /* wall time of the last alive record or event; 0: none */
+    uint64_t n_events;
+    uint64_t torn_bytes; /* cut off the end of the newest segment */
+    uint64_t bad_bytes;  /* unreadable parts of older segments, skipped */
+    uint64_t n_segments;
+};
+
+/* ERR_CONFLICT: another process holds the lock. ERR_IO: the directory cannot be used at all; the caller may go on with
+ * opts as they are by spool_open_degraded semantics: *ret is set and degraded when the cause may pass (disk full). */
+MUST_CHECK enum err_code spool_open(struct loop *loop, const struct spool_opts *opts,
+                                    struct stats *stats, struct spool **ret,
+                                    struct spool_found *ret_found, struct err *err);
+/* Writes what is queued, syncs, closes, unlocks, then calls closed once; freed by then. */
+void spool_close(struct spool *s, void (*closed)(void *ctx), void *ctx);
+
+void spool_append(struct spool *s, struct event *take); /* ids increase; asserted */
+
+/* Held back: an event that waits for its second half (a guard purchase for its toast). Survives a restart: spool_open's
+ * holds are told by spool_each_hold. key is the owner's (natural key). A hold ends by spool_hold_end, or with its segment. */
+void spool_hold(struct spool *s, int64_t key, const struct event_draft *draft, int64_t until_ms);
+void spool_hold_end(struct spool *s, int64_t key);
+typedef void(spool_hold_fn)(void *ctx, int64_t key, const struct event_draft *draft,
+                            int64_t until_ms);
+void spool_each_hold(struct spool *s, spool_hold_fn *fn, void *ctx); /* startup: open holds found */
+
+/* Events with id > after in order, at most max_rows and about max_bytes, from disk. done exactly once, never before
+ * returning; events are a reference each, taken by the callee; n = 0: none that is on disk. One read at a time. Reading
+ * on from the last id returned is sequential and cheap. */
+typedef void(spool_read_fn)(void *ctx, struct event **events, size_t n);
+void spool_read(struct spool *s, int64_t after, size_t max_rows, size_t max_bytes,
+                spool_read_fn *done, void *ctx);
+
+/* Everything up to id is in the database: whole segments up to it are deleted. */
+void spool_ack(struct spool *s, int64_t id);
+
+enum spool_state { SPOOL_OK, SPOOL_FULL, SPOOL_DEGRADED };
+enum spool_state spool_state(const struct spool *s);
+size_t spool_bytes(const struct spool *s);    /* on disk */
+int64_t spool_last_id(const struct spool *s); /* newest id on disk, 0: none */
+bool spool_has(const struct spool *s,
+               int64_t id); /* false if id fell into a time when the spool was degraded */
+
+/* Pure: one record to bytes and back; used by tests and fuzzing too. */
+void spool_record_put(struct buf *out, const struct event *e);
+MUST_CHECK enum err_code spool_record_get(struct str bytes, size_t *ret_used, struct event **ret,
+                                          struct err *err);
