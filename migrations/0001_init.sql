@@ -33,16 +33,28 @@ CREATE INDEX event_id_brin ON event USING brin (id) WITH (autosummarize = on, pa
 CREATE INDEX event_rare ON event (room_id, id) WHERE kind NOT IN (1, 10, 12);
 
 -- The UTC day that begins at `day` as a partition; does nothing if it is there. Returns whether it was made.
-CREATE FUNCTION event_make_day(day date) RETURNS boolean LANGUAGE plpgsql AS $$
+-- Built aside and attached, so that readers and the writer are not locked out of the other days. What had to go to
+-- event_default meanwhile moves in. Gives up (55P03) rather than queue behind a long query: call again later.
+CREATE FUNCTION event_make_day(day date) RETURNS boolean LANGUAGE plpgsql SET lock_timeout = '2s' AS $$
 DECLARE
     name text := 'event_' || to_char(day, 'YYYYMMDD');
     low int8 := ((extract(epoch FROM day::timestamp)::int8 * 1000) - 1577836800000) << 22;
     high int8 := ((extract(epoch FROM (day + 1)::timestamp)::int8 * 1000) - 1577836800000) << 22;
 BEGIN
-    IF to_regclass(name) IS NOT NULL THEN
+    IF low < 0 OR to_regclass(quote_ident(name)) IS NOT NULL THEN
         RETURN false;
     END IF;
-    EXECUTE format('CREATE TABLE %I PARTITION OF event FOR VALUES FROM (%s) TO (%s)', name, low, high);
+    PERFORM pg_advisory_xact_lock(7236812340042);
+    IF to_regclass(quote_ident(name)) IS NOT NULL THEN
+        RETURN false;
+    END IF;
+    EXECUTE format('CREATE TABLE %I (LIKE event INCLUDING DEFAULTS INCLUDING CONSTRAINTS INCLUDING STORAGE)', name);
+    IF EXISTS (SELECT FROM event_default WHERE id >= low AND id < high) THEN
+        LOCK TABLE event_default IN SHARE ROW EXCLUSIVE MODE;
+        EXECUTE format('WITH moved AS (DELETE FROM event_default WHERE id >= %s AND id < %s RETURNING *)'
+                       ' INSERT INTO %I SELECT * FROM moved', low, high, name);
+    END IF;
+    EXECUTE format('ALTER TABLE event ATTACH PARTITION %I FOR VALUES FROM (%s) TO (%s)', name, low, high);
     RETURN true;
 END $$;
 

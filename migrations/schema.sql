@@ -1,0 +1,310 @@
+--
+-- PostgreSQL database dump
+--
+
+SET statement_timeout = 0;
+SET lock_timeout = 0;
+SET idle_in_transaction_session_timeout = 0;
+SET client_encoding = 'UTF8';
+SET standard_conforming_strings = on;
+SELECT pg_catalog.set_config('search_path', '', false);
+SET check_function_bodies = false;
+SET xmloption = content;
+SET client_min_messages = warning;
+SET row_security = off;
+
+--
+-- Name: event_make_day(date); Type: FUNCTION; Schema: public; Owner: -
+--
+
+CREATE FUNCTION public.event_make_day(day date) RETURNS boolean
+    LANGUAGE plpgsql
+    SET lock_timeout TO '2s'
+    AS $$
+DECLARE
+    name text := 'event_' || to_char(day, 'YYYYMMDD');
+    low int8 := ((extract(epoch FROM day::timestamp)::int8 * 1000) - 1577836800000) << 22;
+    high int8 := ((extract(epoch FROM (day + 1)::timestamp)::int8 * 1000) - 1577836800000) << 22;
+BEGIN
+    IF low < 0 OR to_regclass(quote_ident(name)) IS NOT NULL THEN
+        RETURN false;
+    END IF;
+    PERFORM pg_advisory_xact_lock(7236812340042);
+    IF to_regclass(quote_ident(name)) IS NOT NULL THEN
+        RETURN false;
+    END IF;
+    EXECUTE format('CREATE TABLE %I (LIKE event INCLUDING DEFAULTS INCLUDING CONSTRAINTS INCLUDING STORAGE)', name);
+    IF EXISTS (SELECT FROM event_default WHERE id >= low AND id < high) THEN
+        LOCK TABLE event_default IN SHARE ROW EXCLUSIVE MODE;
+        EXECUTE format('WITH moved AS (DELETE FROM event_default WHERE id >= %s AND id < %s RETURNING *)'
+                       ' INSERT INTO %I SELECT * FROM moved', low, high, name);
+    END IF;
+    EXECUTE format('ALTER TABLE event ATTACH PARTITION %I FOR VALUES FROM (%s) TO (%s)', name, low, high);
+    RETURN true;
+END $$;
+
+SET default_tablespace = '';
+
+SET default_table_access_method = heap;
+
+--
+-- Name: api_token; Type: TABLE; Schema: public; Owner: -
+--
+
+CREATE TABLE public.api_token (
+    name text NOT NULL,
+    hash bytea NOT NULL,
+    scopes text[] NOT NULL,
+    created_ms bigint NOT NULL,
+    expires_ms bigint
+);
+
+--
+-- Name: event; Type: TABLE; Schema: public; Owner: -
+--
+
+CREATE TABLE public.event (
+    room_id bigint NOT NULL,
+    id bigint NOT NULL,
+    nkey bigint NOT NULL,
+    actor bigint NOT NULL,
+    value_mcny bigint,
+    item_id bigint,
+    medal_uid bigint,
+    sent_off_ms integer,
+    color integer,
+    num integer,
+    kind smallint NOT NULL,
+    flags smallint NOT NULL,
+    guard smallint,
+    medal_lv smallint,
+    mode smallint,
+    wealth smallint,
+    uname text,
+    text text,
+    medal text,
+    extra json
+)
+PARTITION BY RANGE (id);
+
+--
+-- Name: event_default; Type: TABLE; Schema: public; Owner: -
+--
+
+CREATE TABLE public.event_default (
+    room_id bigint NOT NULL,
+    id bigint NOT NULL,
+    nkey bigint NOT NULL,
+    actor bigint NOT NULL,
+    value_mcny bigint,
+    item_id bigint,
+    medal_uid bigint,
+    sent_off_ms integer,
+    color integer,
+    num integer,
+    kind smallint NOT NULL,
+    flags smallint NOT NULL,
+    guard smallint,
+    medal_lv smallint,
+    mode smallint,
+    wealth smallint,
+    uname text,
+    text text,
+    medal text,
+    extra json
+);
+
+--
+-- Name: rollup_mark; Type: TABLE; Schema: public; Owner: -
+--
+
+CREATE TABLE public.rollup_mark (
+    one boolean DEFAULT true NOT NULL,
+    minute integer NOT NULL,
+    CONSTRAINT rollup_mark_one_check CHECK (one)
+);
+
+--
+-- Name: room; Type: TABLE; Schema: public; Owner: -
+--
+
+CREATE TABLE public.room (
+    room_id bigint NOT NULL,
+    short_id bigint,
+    anchor_uid bigint,
+    uname text,
+    title text,
+    area_id integer,
+    area text,
+    parent_area text,
+    live boolean,
+    origin text NOT NULL,
+    state text DEFAULT 'active'::text NOT NULL,
+    rev bigint DEFAULT 0 NOT NULL,
+    created_ms bigint NOT NULL
+);
+
+--
+-- Name: room_minute; Type: TABLE; Schema: public; Owner: -
+--
+
+CREATE TABLE public.room_minute (
+    room_id bigint NOT NULL,
+    minute integer NOT NULL,
+    n_danmaku integer DEFAULT 0 NOT NULL,
+    n_mirror integer DEFAULT 0 NOT NULL,
+    n_gift integer DEFAULT 0 NOT NULL,
+    n_guard integer DEFAULT 0 NOT NULL,
+    n_superchat integer DEFAULT 0 NOT NULL,
+    n_redpacket integer DEFAULT 0 NOT NULL,
+    n_other integer DEFAULT 0 NOT NULL,
+    chatters integer DEFAULT 0 NOT NULL,
+    v_gift bigint DEFAULT 0 NOT NULL,
+    v_guard bigint DEFAULT 0 NOT NULL,
+    v_superchat bigint DEFAULT 0 NOT NULL,
+    v_redpacket bigint DEFAULT 0 NOT NULL
+);
+
+--
+-- Name: schema_migrations; Type: TABLE; Schema: public; Owner: -
+--
+
+CREATE TABLE public.schema_migrations (
+    version integer NOT NULL,
+    name text NOT NULL,
+    sha256 text NOT NULL,
+    applied_at timestamp with time zone DEFAULT now() NOT NULL,
+    applied_by text NOT NULL
+);
+
+--
+-- Name: writer_mark; Type: TABLE; Schema: public; Owner: -
+--
+
+CREATE TABLE public.writer_mark (
+    node smallint NOT NULL,
+    last_id bigint NOT NULL,
+    alive_ms bigint NOT NULL
+);
+
+--
+-- Name: event_default; Type: TABLE ATTACH; Schema: public; Owner: -
+--
+
+ALTER TABLE ONLY public.event ATTACH PARTITION public.event_default DEFAULT;
+
+--
+-- Name: api_token api_token_hash_key; Type: CONSTRAINT; Schema: public; Owner: -
+--
+
+ALTER TABLE ONLY public.api_token
+    ADD CONSTRAINT api_token_hash_key UNIQUE (hash);
+
+--
+-- Name: api_token api_token_pkey; Type: CONSTRAINT; Schema: public; Owner: -
+--
+
+ALTER TABLE ONLY public.api_token
+    ADD CONSTRAINT api_token_pkey PRIMARY KEY (name);
+
+--
+-- Name: event event_pkey; Type: CONSTRAINT; Schema: public; Owner: -
+--
+
+ALTER TABLE ONLY public.event
+    ADD CONSTRAINT event_pkey PRIMARY KEY (room_id, id);
+
+--
+-- Name: event_default event_default_pkey; Type: CONSTRAINT; Schema: public; Owner: -
+--
+
+ALTER TABLE ONLY public.event_default
+    ADD CONSTRAINT event_default_pkey PRIMARY KEY (room_id, id);
+
+--
+-- Name: rollup_mark rollup_mark_pkey; Type: CONSTRAINT; Schema: public; Owner: -
+--
+
+ALTER TABLE ONLY public.rollup_mark
+    ADD CONSTRAINT rollup_mark_pkey PRIMARY KEY (one);
+
+--
+-- Name: room_minute room_minute_pkey; Type: CONSTRAINT; Schema: public; Owner: -
+--
+
+ALTER TABLE ONLY public.room_minute
+    ADD CONSTRAINT room_minute_pkey PRIMARY KEY (room_id, minute);
+
+--
+-- Name: room room_pkey; Type: CONSTRAINT; Schema: public; Owner: -
+--
+
+ALTER TABLE ONLY public.room
+    ADD CONSTRAINT room_pkey PRIMARY KEY (room_id);
+
+--
+-- Name: schema_migrations schema_migrations_pkey; Type: CONSTRAINT; Schema: public; Owner: -
+--
+
+ALTER TABLE ONLY public.schema_migrations
+    ADD CONSTRAINT schema_migrations_pkey PRIMARY KEY (version);
+
+--
+-- Name: writer_mark writer_mark_pkey; Type: CONSTRAINT; Schema: public; Owner: -
+--
+
+ALTER TABLE ONLY public.writer_mark
+    ADD CONSTRAINT writer_mark_pkey PRIMARY KEY (node);
+
+--
+-- Name: event_id_brin; Type: INDEX; Schema: public; Owner: -
+--
+
+CREATE INDEX event_id_brin ON ONLY public.event USING brin (id) WITH (autosummarize='on', pages_per_range='32');
+
+--
+-- Name: event_default_id_idx; Type: INDEX; Schema: public; Owner: -
+--
+
+CREATE INDEX event_default_id_idx ON public.event_default USING brin (id) WITH (autosummarize='on', pages_per_range='32');
+
+--
+-- Name: event_rare; Type: INDEX; Schema: public; Owner: -
+--
+
+CREATE INDEX event_rare ON ONLY public.event USING btree (room_id, id) WHERE (kind <> ALL (ARRAY[1, 10, 12]));
+
+--
+-- Name: event_default_room_id_id_idx; Type: INDEX; Schema: public; Owner: -
+--
+
+CREATE INDEX event_default_room_id_id_idx ON public.event_default USING btree (room_id, id) WHERE (kind <> ALL (ARRAY[1, 10, 12]));
+
+--
+-- Name: room_minute_minute; Type: INDEX; Schema: public; Owner: -
+--
+
+CREATE INDEX room_minute_minute ON public.room_minute USING btree (minute);
+
+--
+-- Name: event_default_id_idx; Type: INDEX ATTACH; Schema: public; Owner: -
+--
+
+ALTER INDEX public.event_id_brin ATTACH PARTITION public.event_default_id_idx;
+
+--
+-- Name: event_default_pkey; Type: INDEX ATTACH; Schema: public; Owner: -
+--
+
+ALTER INDEX public.event_pkey ATTACH PARTITION public.event_default_pkey;
+
+--
+-- Name: event_default_room_id_id_idx; Type: INDEX ATTACH; Schema: public; Owner: -
+--
+
+ALTER INDEX public.event_rare ATTACH PARTITION public.event_default_room_id_id_idx;
+
+--
+-- PostgreSQL database dump complete
+--
+
