@@ -80,21 +80,21 @@ void stats_free(struct stats *s)
     mem_free(s);
 }
 
-void stats_add(struct stats *s, enum stat which, int64_t delta)
+void stats_add(struct stats *s, enum stats_row which, int64_t delta)
 {
     if (s != NULL) {
         s->value[which] += delta;
     }
 }
 
-void stats_set(struct stats *s, enum stat which, int64_t value)
+void stats_set(struct stats *s, enum stats_row which, int64_t value)
 {
     if (s != NULL) {
         s->value[which] = value;
     }
 }
 
-int64_t stats_get(const struct stats *s, enum stat which)
+int64_t stats_get(const struct stats *s, enum stats_row which)
 {
     return s != NULL ? s->value[which] : 0;
 }

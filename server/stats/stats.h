@@ -12,7 +12,7 @@
 #include "server/core/buf.h"
 
 enum stats_type { STATS_COUNTER, STATS_GAUGE };
-enum stat {
+enum stats_row {
 #define X(name, type, metric, labels, help) STAT_##name,
 #include "server/stats/counters.def"
 #undef X
@@ -23,14 +23,14 @@ struct stats;
 struct stats *stats_new(void);
 void stats_free(struct stats *s);
 
-void stats_add(struct stats *s, enum stat which,
+void stats_add(struct stats *s, enum stats_row which,
                int64_t delta); /* s may be NULL: nothing is counted */
-static inline void stats_inc(struct stats *s, enum stat which)
+static inline void stats_inc(struct stats *s, enum stats_row which)
 {
     stats_add(s, which, 1);
 }
-void stats_set(struct stats *s, enum stat which, int64_t value);
-int64_t stats_get(const struct stats *s, enum stat which);
+void stats_set(struct stats *s, enum stats_row which, int64_t value);
+int64_t stats_get(const struct stats *s, enum stats_row which);
 
 /* Histograms with fixed buckets from 0.5 ms to 30 s: batch time, request time. Observed in milliseconds, shown in
  * seconds as Prometheus wants: the metric's name ends with "_seconds" (asserted). metric and help are literals.
