@@ -15,10 +15,18 @@
  *      }
  *      if (json_error(&j) || !json_at_end(&j)) ...
  *
+ * What is checked: everything the walk itself passes - the commas, colons, keys, numbers and literals of the containers
+ * that were entered. A value that is skipped (unread, of another type, or the rest of a container that is left early)
+ * is checked at its surface only: a string must end, a number and a literal must be well-formed, and in a container
+ * only strings and brackets are looked at: every string ends, brackets match in kind and number and are nested at
+ * most JSON_DEPTH_MAX deep. So {"a":[1 2,,x],"b":3} gives b, as long as nobody enters a; the same text could be
+ * refused by a stricter parser, and no two walks of ours disagree about where a value ends.
+ *
  * Threading:  one user at a time. A struct json is a value: copy it to look ahead or to come back later.
  * Ownership:  borrows the text for its life; keys and raw strings point into it.
- * Limits:     JSON_DEPTH_MAX levels; the text's own length (the caller bounds it).
- * Errors:     JSON_ERR_*; never aborts on any bytes.
+ * Limits:     JSON_DEPTH_MAX levels; the text's own length (the caller bounds it). Reads no byte outside the text.
+ * Errors:     JSON_ERR_*; never aborts on any bytes. Asking a container for what it does not have (a key of an array,
+ *             a key at the top level) is a syntax error too.
  */
 #pragma once
 
@@ -68,14 +76,16 @@ void json_leave(struct json *j); /* leave the innermost container early, skippin
 void json_skip(struct json *j);  /* skip the next value */
 
 /* Scalars: consume the next value; false (value skipped, *ret untouched) if it does not fit. */
-bool json_int(
-    struct json *j,
-    int64_t *
-        ret); /* an integer, or a string that holds one; a fraction is cut (1.5 -> 1); false on overflow */
+
+/* An integer, or a string that holds one whole and nothing else ("007" counts, " 7" and "+7" do not). A fraction is cut
+ * (1.5 -> 1, -0.5 -> 0); with an exponent the value must be an integer (15e-1 is false, 1.5e1 is 15). False on overflow. */
+bool json_int(struct json *j, int64_t *ret);
 bool json_bool(struct json *j, bool *ret);          /* true, false, or a number (0 is false) */
 bool json_str_raw(struct json *j, struct str *ret); /* between the quotes, escapes unresolved */
-/* Resolves escapes into out (room for max bytes), makes valid UTF-8, drops NUL, joins surrogate pairs, cuts at a whole
- * character. A number is taken as its text. Sets *ret to the result. */
+/* Resolves escapes into out (room for max bytes, not overlapping the text), makes valid UTF-8, drops NUL, joins
+ * surrogate pairs, cuts at a whole character. Lone surrogates, broken \u escapes and ill-formed sequences become
+ * U+FFFD (as utf8_clean does); an escape unknown to JSON stands for its character. Other control characters pass.
+ * A number is taken as its text. Sets *ret to the result, which begins at out. */
 bool json_str(struct json *j, char *out, size_t max, struct str *ret);
 bool json_raw(struct json *j, struct str *ret); /* any value: its text as it stands */
 

@@ -34,8 +34,10 @@ void jw_double(struct json_out *w, double v);   /* shortest of up to 17 digits; 
 void jw_bool(struct json_out *w, bool v);
 void jw_null(struct json_out *w);
 void jw_raw(struct json_out *w, struct str json); /* one complete value, trusted */
-void jw_members(struct json_out *w,
-                struct str object); /* splices the members of a trusted {"a":1,...} text */
+/* Splices the members of a trusted object's text; what is no {...} is left out. */
+void jw_members(struct json_out *w, struct str object);
+void jw_members_raw(struct json_out *w,
+                    struct str members); /* the same without the braces; may be empty */
 
 /* key + value in one call; the common case */
 void jw_kstr(struct json_out *w, const char *key, struct str s);

@@ -4,7 +4,8 @@
  * one allocation, immutable and refcounted from then on: anyone may hold a reference, nobody may write.
  *
  * The fields are the columns of table `event` (migrations/), so that a row read back gives the same event and the
- * same JSON, byte for byte. What has no column is in `extra`, the text of a JSON object that we wrote ourselves.
+ * same JSON, byte for byte. What has no column is in `extra`, the text of a JSON object that we wrote ourselves: compact,
+ * members in a fixed order per kind. api/encode/event_json.h lists which columns a kind shows and which names are taken.
  *
  * Threading:  loop thread only (the count is not atomic).
  * Limits:     EVENT_*_MAX bytes per string; event_new cuts at a whole character and asserts on extra (decoders bound it).
@@ -69,6 +70,10 @@ enum {
     X(text)  /* what was said */                                                                   \
     X(medal) /* name of the medal worn */                                                          \
     X(extra) /* JSON object with the rest, or empty */
+
+/* The one member of extra that is about the sender: the room of the medal worn, when it is another room's and known
+ * (this room's medal sets EVENT_F_MEDAL_HERE instead). If present it is the first: {"medal_room":123,...}. */
+#define EVENT_EXTRA_MEDAL_ROOM "medal_room"
 
 struct event_draft {
 #define X(type, name) type name;
