@@ -1,0 +1,79 @@
+#include "api/query/sql.h"
+
+#include "server/core/assert.h"
+
+/* The order of EVENT_ROW_COLUMNS; a unit test compares. */
+#define SQL_EVENT_COLUMNS                                                                          \
+    "e.id, e.room_id, e.nkey, e.actor, e.value_mcny, e.item_id, e.medal_uid, e.sent_off_ms, "      \
+    "e.color, e.num, e.kind, "                                                                     \
+    "e.flags, e.guard, e.medal_lv, e.mode, e.wealth, e.uname, e.text, e.medal, e.extra"
+#define SQL_FILTER                                                                                 \
+    "($4::int8[] IS NULL OR e.kind = ANY ($4)) AND ($5::int8 = 0 OR e.value_mcny >= $5)"
+/* The predicate of the index event_rare, word for word. */
+#define SQL_RARE " AND e.kind NOT IN (1, 10, 12)"
+#define SQL_EVERY_ROOM "(SELECT room_id FROM room WHERE $1::int8[] IS NULL)"
+#define SQL_EVENTS(rooms, condition, dir)                                                          \
+    "SELECT " SQL_EVENT_COLUMNS " FROM " rooms " AS r(room_id) CROSS JOIN LATERAL "                \
+    "(SELECT * FROM event e WHERE e.room_id = r.room_id AND e.id >= $2 AND e.id < $3 "             \
+    "AND " SQL_FILTER condition " ORDER BY e.id " dir " LIMIT $6) e ORDER BY e.id " dir            \
+    " LIMIT $6"
+#define SQL_EVENTS_ALL(dir)                                                                        \
+    "SELECT " SQL_EVENT_COLUMNS                                                                    \
+    " FROM event e WHERE $1::int8[] IS NULL AND e.id >= $2 AND e.id < $3 AND " SQL_FILTER          \
+    " ORDER BY e.id " dir " LIMIT $6"
+#define SQL_ROOM_COLUMNS                                                                           \
+    "room_id, short_id, anchor_uid, uname, title, area_id, area, parent_area, live, origin, "      \
+    "state, rev, created_ms"
+
+/* Minutes: the columns of MINUTE_COL_*; in the row of the mark, minute is NULL and danmaku holds the mark. */
+#define SQL_MINUTE_MARK                                                                            \
+    "SELECT NULL::int8 AS minute, minute::int8, 0::int8, 0::int8, 0::int8, 0::int8, 0::int8, "     \
+    "0::int8, 0::int8, "                                                                           \
+    "0::int8, 0::int8, 0::int8, 0::int8 FROM rollup_mark"
+#define SQL_MINUTE_COLUMNS                                                                         \
+    "::int8, n_danmaku::int8, n_mirror::int8, n_gift::int8, n_guard::int8, n_superchat::int8, "    \
+    "n_redpacket::int8, "                                                                          \
+    "n_other::int8, chatters::int8, v_gift, v_guard, v_superchat, v_redpacket"
+#define SQL_MINUTE_SUMS                                                                            \
+    "::int8, sum(n_danmaku)::int8, sum(n_mirror)::int8, sum(n_gift)::int8, sum(n_guard)::int8, "   \
+    "sum(n_superchat)::int8, sum(n_redpacket)::int8, sum(n_other)::int8, sum(chatters)::int8, "    \
+    "sum(v_gift)::int8, "                                                                          \
+    "sum(v_guard)::int8, sum(v_superchat)::int8, sum(v_redpacket)::int8"
+#define SQL_COUNT_OF(kind) "count(*) FILTER (WHERE e.kind = " kind "), "
+#define SQL_VALUE_OF(kind) "coalesce(sum(e.value_mcny) FILTER (WHERE e.kind = " kind "), 0)::int8"
+#define SQL_COUNT(where, chatter)                                                                  \
+    "SELECT (e.id / 4194304 + 1577836800000) / 60000 AS minute, " SQL_COUNT_OF("1")                \
+        SQL_COUNT_OF("2") SQL_COUNT_OF("3") SQL_COUNT_OF("5") SQL_COUNT_OF("6") SQL_COUNT_OF(      \
+            "8") "count(*) FILTER (WHERE e.kind NOT IN (1, 2, 3, 5, 6, 8)), "                      \
+                 "count(DISTINCT " chatter                                                         \
+                 ") FILTER (WHERE e.kind = 1), " SQL_VALUE_OF("3") ", " SQL_VALUE_OF(              \
+                     "5") ", " SQL_VALUE_OF("6") ", " SQL_VALUE_OF("8") " FROM event e "           \
+                                                                        "WHERE " where             \
+                                                                        " AND e.id >= $2 AND "     \
+                                                                        "e.id < $3 GROUP BY 1"
+
+static const struct db_stmt stmts[SQLS] = {
+#define X(NAME, name, text) [SQL_##NAME] = {name, text},
+#include "api/query/sql.def"
+#undef X
+};
+
+const struct db_stmt *sql_stmt(enum sql which)
+{
+    ASSERT(which < SQLS);
+    return &stmts[which];
+}
+
+enum sql sql_events(const struct filter *f, bool descending)
+{
+    if (filter_is_rare(f)) {
+        if (f->n_rooms == 0) {
+            return descending ? SQL_EVENTS_ANYRARE_DESC : SQL_EVENTS_ANYRARE_ASC;
+        }
+        return descending ? SQL_EVENTS_RARE_DESC : SQL_EVENTS_RARE_ASC;
+    }
+    if (f->n_rooms == 0) {
+        return descending ? SQL_EVENTS_ALL_DESC : SQL_EVENTS_ALL_ASC;
+    }
+    return descending ? SQL_EVENTS_ROOMS_DESC : SQL_EVENTS_ROOMS_ASC;
+}

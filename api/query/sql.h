@@ -1,0 +1,65 @@
+/* api/query/sql.h - the statements of the api, as static texts.
+ *
+ * Threading:  any thread.
+ */
+#pragma once
+
+#include <stdbool.h>
+
+#include "api/query/filter.h"
+#include "server/db/db.h"
+
+enum sql {
+#define X(NAME, name, text) SQL_##NAME,
+#include "api/query/sql.def"
+#undef X
+    SQLS
+};
+
+const struct db_stmt *sql_stmt(enum sql which);
+/* The EVENTS_* variant for a filter and a direction. */
+enum sql sql_events(const struct filter *f, bool descending);
+
+/* Columns of ROOM and ROOMS. */
+enum {
+    ROOM_COL_ROOM_ID,
+    ROOM_COL_SHORT_ID,
+    ROOM_COL_ANCHOR_UID,
+    ROOM_COL_UNAME,
+    ROOM_COL_TITLE,
+    ROOM_COL_AREA_ID,
+    ROOM_COL_AREA,
+    ROOM_COL_PARENT_AREA,
+    ROOM_COL_LIVE,
+    ROOM_COL_ORIGIN,
+    ROOM_COL_STATE,
+    ROOM_COL_REV,
+    ROOM_COL_CREATED_MS,
+};
+
+/* Columns of MINUTES_* and COUNT_*. */
+enum {
+    MINUTE_COL_MINUTE,
+    MINUTE_COL_DANMAKU,
+    MINUTE_COL_MIRROR,
+    MINUTE_COL_GIFT,
+    MINUTE_COL_GUARD,
+    MINUTE_COL_SUPERCHAT,
+    MINUTE_COL_REDPACKET,
+    MINUTE_COL_OTHER,
+    MINUTE_COL_CHATTERS,
+    MINUTE_COL_V_GIFT,
+    MINUTE_COL_V_GUARD,
+    MINUTE_COL_V_SUPERCHAT,
+    MINUTE_COL_V_REDPACKET,
+    MINUTE_COLS,
+};
+
+/* Columns of TOKENS: hash as hexadecimal digits, scopes joined by commas. */
+enum {
+    TOKEN_COL_NAME,
+    TOKEN_COL_HASH,
+    TOKEN_COL_SCOPES,
+    TOKEN_COL_CREATED_MS,
+    TOKEN_COL_EXPIRES_MS
+};
