@@ -39,8 +39,12 @@ static bool fault_hits(void)
 
 void *mem_zero_or_abort(size_t n, size_t size)
 {
-    void *p = calloc(n ? n : 1, size ? size : 1);
+    size_t product;
+    void *p = NULL;
 
+    if (!__builtin_mul_overflow(n, size, &product)) {
+        p = calloc(1, product ? product : 1);
+    }
     if (!p) {
         fprintf(stderr, "out of memory: %zu x %zu bytes\n", n, size);
         fflush(stderr);
