@@ -9,9 +9,15 @@
  *   ...  [ t ][t+1][ ... ][ r ][ ... ][h-1]                    .        r: a reader's cursor, tail <= r <= head
  *                     ^------- each slot links to the previous slot of its room (feed_room_prev)
  *
+ * What the ring "covers" is said without a guess: it never claims to hold what it cannot know. The floor is an id above
+ * which nothing is missing: none before the first event, then just below the first event (what the database may hold
+ * from before is not in the ring), then the newest evicted event. A room keeps a floor of its own while it has events
+ * in the ring: its own newest evicted event, so that a quiet room is covered although busy rooms evict all the time.
+ *
  * Threading:  loop thread only.
  * Ownership:  feed_publish takes the caller's reference; feed_at and the readers lend until the next publish.
- * Limits:     capacity (a power of two, fixed at creation) and max_bytes; a reader costs one struct of its owner.
+ * Limits:     capacity (a power of two, fixed at creation) and max_bytes (of the events; the newest one is kept even if it
+ *             alone is larger); a room with events in the ring costs at most 96 bytes; a reader one struct of its owner.
  * Errors:     none after feed_new. Ids must be published in increasing order (asserted).
  */
 #pragma once
@@ -42,8 +48,8 @@ uint64_t feed_tail(const struct feed *f);   /* oldest sequence number held; == h
 uint64_t feed_head(const struct feed *f);   /* next sequence number */
 int64_t feed_head_id(const struct feed *f); /* id of the newest event, 0 when empty */
 int64_t feed_tail_id(const struct feed *f); /* id of the oldest event, 0 when empty */
-/* True if the ring holds every event with an id greater than after_id that was ever published: nothing newer than
- * after_id has been evicted. */
+/* True if the ring holds every event with an id greater than after_id: after_id is at or above the floor. False while
+ * nothing was published or warmed: what the database holds is not known then. */
 bool feed_covers(const struct feed *f, int64_t after_id);
 const struct event *feed_at(const struct feed *f,
                             uint64_t seq); /* NULL: evicted or not yet there */
@@ -53,7 +59,7 @@ uint64_t feed_room_last(const struct feed *f,
                         int64_t room_id); /* newest seq of the room, or FEED_NO_SEQ */
 uint64_t feed_room_prev(const struct feed *f,
                         uint64_t seq); /* previous seq of the same room, or FEED_NO_SEQ */
-/* True if every event of the room with id > after_id is still in the ring. */
+/* The same for the events of one room. Never false where feed_covers is true. */
 bool feed_room_covers(const struct feed *f, int64_t room_id, int64_t after_id);
 size_t feed_bytes(const struct feed *f);
 uint64_t feed_evicted(const struct feed *f); /* total */
@@ -65,7 +71,8 @@ typedef void(feed_wake_fn)(void *ctx);
 struct feed_reader {
     struct list_node node; /* private: linked while waiting */
     struct feed *feed;
-    uint64_t next; /* sequence number of the next event to read */
+    uint64_t
+        next; /* sequence number of the next event to read; the owner may set it, up to feed_head */
     feed_wake_fn *wake;
     void *ctx;
 };
