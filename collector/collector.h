@@ -19,13 +19,15 @@
 #include "server/event/event.h"
 
 struct collector;
+struct endpoint_provider;
 struct loop;
+struct registry;
 struct stats;
-struct buf;
 
 struct collector_opts {
     const struct str *hosts; /* "host:port", tcp */
     size_t n_hosts;
+    const struct endpoint_provider *endpoints; /* who says where to connect; NULL: `hosts` */
     int64_t connect_interval_ms;
     int64_t heartbeat_interval_ms;
     int64_t heartbeat_timeout_ms;
@@ -70,3 +72,5 @@ size_t collector_n_live(const struct collector *c);
 /* In order of room id; fn returns false to stop. */
 void collector_each(struct collector *c,
                     bool (*fn)(void *ctx, const struct collector_room_info *info), void *ctx);
+/* The commands upstream has sent (collector/registry.h). */
+const struct registry *collector_registry(const struct collector *c);
