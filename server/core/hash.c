@@ -9,9 +9,10 @@
  *      state = mix((state ^ word) + STEP)
  *
  * where mix is the output function of splitmix64 (a bijection in which each input bit moves each output bit with a
- * probability near one half). A number is one word. A string is its length as one word, then its bytes in
+ * probability near one half). A number is one word. A string is STRING ^ length as one word, then its bytes in
  * little-endian words, the last one padded with zeros. The start is mix(domain + STEP); a result of 0 becomes STEP. */
 #define STEP UINT64_C(0x9E3779B97F4A7C15)
+#define STRING UINT64_C(0x5354520000000000) /* so that "" is not 0 */
 
 static uint64_t mix(uint64_t x)
 {
@@ -45,7 +46,7 @@ void hash64_str(struct hash64 *h, struct str s)
 {
     size_t i = 0;
 
-    take(h, s.len);
+    take(h, STRING ^ s.len);
     for (; s.len - i >= 8; i += 8) {
         take(h, le_word(s.ptr + i, 8));
     }

@@ -25,10 +25,15 @@ struct line {
     bool full;
 };
 
+static bool fits(const struct line *l, size_t n)
+{
+    return !l->full && l->len + n <= sizeof(l->text) - 2;
+}
+
 /* All of it or nothing: keys and escapes are never cut in the middle. */
 static void put(struct line *l, const char *p, size_t n)
 {
-    if (l->full || n > sizeof(l->text) - 2 - l->len) {
+    if (!fits(l, n)) {
         l->full = true;
         return;
     }
@@ -106,17 +111,8 @@ static void put_quoted(struct line *l, struct str s)
     l->text[l->len++] = '"'; /* its place was kept */
 }
 
-static void put_value(struct line *l, struct str s)
-{
-    if (plain(s)) {
-        put(l, s.ptr, s.len);
-    } else {
-        put_quoted(l, s);
-    }
-}
-
-/* The key and at least a byte of the value, or nothing. */
-static void put_kv(struct line *l, const struct log_kv *kv)
+/* The key and at least a byte of the value, or nothing. What is too long is cut within quotes. */
+static void put_kv(struct line *l, const struct log_kv *kv, bool quoted)
 {
     size_t start = l->len;
     size_t value;
@@ -128,8 +124,10 @@ static void put_kv(struct line *l, const struct log_kv *kv)
     value = l->len;
     if (!l->full && kv->type == LOG_KV_I64) {
         put(l, num, (size_t)snprintf(num, sizeof(num), "%lld", (long long)kv->i));
-    } else if (!l->full) {
-        put_value(l, kv->s);
+    } else if (!quoted && plain(kv->s) && fits(l, kv->s.len)) {
+        put(l, kv->s.ptr, kv->s.len);
+    } else {
+        put_quoted(l, kv->s);
     }
     if (l->len == value) {
         l->len = start;
@@ -175,18 +173,16 @@ void log_line(enum log_level level, const char *mod, const char *msg, const stru
     put(&l, ts, clock_rfc3339(clock_wall_ms(clock_system()), ts));
     put_cstr(&l, " level=");
     put_cstr(&l, level_names[level]);
-    put_cstr(&l, " mod=");
-    put_value(&l, str_of(mod));
+    put_kv(&l, &KV_CSTR("mod", mod), false);
     for (size_t i = 0; i < n; i++) {
         if (is_room(&kv[i])) {
-            put_kv(&l, &kv[i]);
+            put_kv(&l, &kv[i], false);
         }
     }
-    put_cstr(&l, " msg=");
-    put_quoted(&l, str_of(msg));
+    put_kv(&l, &KV_CSTR("msg", msg), true);
     for (size_t i = 0; i < n && !l.full; i++) {
         if (!is_room(&kv[i])) {
-            put_kv(&l, &kv[i]);
+            put_kv(&l, &kv[i], false);
         }
     }
     l.text[l.len++] = '\n';
