@@ -4,6 +4,8 @@
  * almost nothing. A decoder takes what it understands and never trusts a type: missing, null, a string for a number
  * are normal.
  *
+ * A draft whose nkey is 0 has nothing that upstream tells it apart by: it is never a repeat.
+ *
  * Threading:  one user at a time per decoder.
  * Ownership:  the drafts and their strings live until the next decode_message on the same decoder.
  * Limits:     DECODE_EVENTS_MAX events per message, the message's own length, 64 kB of scratch text.

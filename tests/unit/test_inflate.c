@@ -1,14 +1,8 @@
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-
-#include <cmocka.h>
-
 #include "collector/wire/inflate.h"
 #include "server/core/mem.h"
 #include "server/core/rng.h"
 #include "tests/support/frames.h"
+#include "tests/support/run.h"
 
 enum { LIMIT = 16 << 20, BIG = 256 << 20 };
 
@@ -176,14 +170,14 @@ static void test_out_of_memory(void **state)
     assert_int_equal(mem_live_count(), live);
 }
 
-int main(void)
+int main(int argc, char **argv)
 {
-    const struct CMUnitTest tests[] = {
+    static const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_round_trip),
         cmocka_unit_test(test_levels_do_not_disturb_each_other),
         cmocka_unit_test(test_bomb),
         cmocka_unit_test(test_corrupt),
         cmocka_unit_test(test_out_of_memory),
     };
-    return cmocka_run_group_tests_name("inflate", tests, NULL, NULL);
+    return run_tests(argc, argv, tests, ARRAY_LEN(tests));
 }

@@ -1,16 +1,10 @@
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-
-#include <cmocka.h>
-
 #include "collector/wire/inflate.h"
 #include "collector/wire/packet.h"
 #include "server/core/bytes.h"
 #include "server/core/mem.h"
 #include "server/core/rng.h"
 #include "tests/support/frames.h"
+#include "tests/support/run.h"
 
 enum { BIG = 256 << 20 };
 
@@ -562,9 +556,9 @@ static void test_put(void **state)
 
 #define CASE(fn) cmocka_unit_test_setup_teardown(fn, setup, teardown)
 
-int main(void)
+int main(int argc, char **argv)
 {
-    const struct CMUnitTest tests[] = {
+    static const struct CMUnitTest tests[] = {
         CASE(test_capture),
         CASE(test_every_cut),
         CASE(test_random_cuts),
@@ -581,5 +575,5 @@ int main(void)
         CASE(test_out_of_memory),
         CASE(test_put),
     };
-    return cmocka_run_group_tests_name("packet", tests, NULL, NULL);
+    return run_tests(argc, argv, tests, ARRAY_LEN(tests));
 }

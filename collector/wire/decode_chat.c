@@ -1,0 +1,340 @@
+/* Chat: one array of arrays, with an object of JSON text inside. */
+#include "collector/wire/decode_priv.h"
+
+enum {
+    CHAT_URL_MAX = 256,
+    CHAT_ID_MAX = 128,
+    CHAT_VOICE_TEXT_MAX = 1024,
+    CHAT_EMOTS_MAX = 32,
+    CHAT_EMOT_NAME_MAX = 64,
+    CHAT_SIZE_DEFAULT = 25,
+    CHAT_MODE_POSITIONED = 7,
+    CHAT_POSITIONED_TEXT = 4, /* index of the words in the array that a positioned text is */
+    RGB_MAX = 0xffffff
+};
+
+struct emoticon {
+    struct str id;
+    struct str url;
+    int64_t width;
+    int64_t height;
+};
+
+struct voice {
+    struct str id;
+    struct str url;
+    struct str format;
+    struct str text;
+    int64_t seconds;
+};
+
+struct chat_props {   /* info[0][15] */
+    struct str extra; /* JSON in a string */
+    struct uinfo user;
+};
+
+struct chat_meta { /* info[0] */
+    int64_t mode;
+    int64_t size;
+    struct decode_opt color;
+    int64_t sent_ms;
+    int64_t rnd;
+    struct str crc_hex;
+    int64_t type;
+    struct emoticon emoticon;
+    struct voice voice;
+    struct chat_props props;
+};
+
+struct chat_check { /* info[9] */
+    struct str ct;
+};
+
+struct chat_level { /* info[16] */
+    int64_t level;
+};
+
+struct chat_info {
+    struct chat_meta meta;
+    struct str text;
+    struct chat_user user;
+    struct medal medal;
+    int64_t guard;
+    struct chat_check check;
+    struct chat_level wealth;
+};
+
+struct chat {
+    struct chat_info info;
+};
+
+struct chat_extra { /* what info[0][15].extra holds */
+    struct str id_str;
+    struct str user_hash;
+    struct str emoticon_unique;
+    struct str emots; /* raw */
+    int64_t reply_uid;
+    struct str reply_name;
+};
+
+static const struct decode_field emoticon_fields[] = {
+    DECODE_KEY_STR("emoticon_unique", struct emoticon, id, CHAT_ID_MAX),
+    DECODE_KEY_STR("url", struct emoticon, url, CHAT_URL_MAX),
+    DECODE_KEY("width", I64, struct emoticon, width),
+    DECODE_KEY("height", I64, struct emoticon, height),
+};
+static const struct decode_shape emoticon_shape =
+    DECODE_OBJECT_SHAPE(emoticon_fields, struct emoticon);
+
+static const struct decode_field voice_fields[] = {
+    DECODE_KEY_STR("file_id", struct voice, id, CHAT_ID_MAX),
+    DECODE_KEY_STR("voice_url", struct voice, url, CHAT_URL_MAX),
+    DECODE_KEY_STR("file_format", struct voice, format, CHAT_ID_MAX),
+    DECODE_KEY_STR("text", struct voice, text, CHAT_VOICE_TEXT_MAX),
+    DECODE_KEY("file_duration", I64, struct voice, seconds),
+};
+static const struct decode_shape voice_shape = DECODE_OBJECT_SHAPE(voice_fields, struct voice);
+
+static const struct decode_field props_fields[] = {
+    DECODE_KEY("extra", RAW, struct chat_props, extra),
+    DECODE_KEY_SHAPE("user", struct chat_props, user, uinfo_shape),
+};
+static const struct decode_shape props_shape = DECODE_OBJECT_SHAPE(props_fields, struct chat_props);
+
+static const struct decode_field meta_fields[] = {
+    DECODE_ITEM(1, I64, struct chat_meta, mode),
+    DECODE_ITEM(2, I64, struct chat_meta, size),
+    DECODE_ITEM(3, OPT, struct chat_meta, color),
+    DECODE_ITEM(4, I64, struct chat_meta, sent_ms),
+    DECODE_ITEM(5, I64, struct chat_meta, rnd),
+    DECODE_ITEM_STR(7, struct chat_meta, crc_hex, CHAT_ID_MAX),
+    DECODE_ITEM(9, I64, struct chat_meta, type),
+    DECODE_ITEM_SHAPE(13, struct chat_meta, emoticon, emoticon_shape),
+    DECODE_ITEM_SHAPE(14, struct chat_meta, voice, voice_shape),
+    DECODE_ITEM_SHAPE(15, struct chat_meta, props, props_shape),
+};
+static const struct decode_shape meta_shape = DECODE_ARRAY_SHAPE(meta_fields, struct chat_meta);
+
+static const struct decode_field check_fields[] = {
+    DECODE_KEY_STR("ct", struct chat_check, ct, CHAT_ID_MAX),
+};
+static const struct decode_shape check_shape = DECODE_OBJECT_SHAPE(check_fields, struct chat_check);
+
+static const struct decode_field level_fields[] = {
+    DECODE_ITEM(0, I64, struct chat_level, level),
+};
+static const struct decode_shape level_shape = DECODE_ARRAY_SHAPE(level_fields, struct chat_level);
+
+static const struct decode_field info_fields[] = {
+    DECODE_ITEM_SHAPE(0, struct chat_info, meta, meta_shape),
+    DECODE_ITEM_STR(1, struct chat_info, text, EVENT_TEXT_MAX),
+    DECODE_ITEM_SHAPE(2, struct chat_info, user, chat_user_shape),
+    DECODE_ITEM_SHAPE(3, struct chat_info, medal, chat_medal_shape),
+    DECODE_ITEM(7, I64, struct chat_info, guard),
+    DECODE_ITEM_SHAPE(9, struct chat_info, check, check_shape),
+    DECODE_ITEM_SHAPE(16, struct chat_info, wealth, level_shape),
+};
+static const struct decode_shape info_shape = DECODE_ARRAY_SHAPE(info_fields, struct chat_info);
+
+static const struct decode_field chat_fields[] = {
+    DECODE_KEY_SHAPE("info", struct chat, info, info_shape),
+};
+static const struct decode_shape chat_shape = DECODE_OBJECT_SHAPE(chat_fields, struct chat);
+
+static const struct decode_field extra_fields[] = {
+    DECODE_KEY_STR("id_str", struct chat_extra, id_str, CHAT_ID_MAX),
+    DECODE_KEY_STR("user_hash", struct chat_extra, user_hash, CHAT_ID_MAX),
+    DECODE_KEY_STR("emoticon_unique", struct chat_extra, emoticon_unique, CHAT_ID_MAX),
+    DECODE_KEY("emots", RAW, struct chat_extra, emots),
+    DECODE_KEY("reply_mid", I64, struct chat_extra, reply_uid),
+    DECODE_KEY_STR("reply_uname", struct chat_extra, reply_name, EVENT_UNAME_MAX),
+};
+static const struct decode_shape extra_shape = DECODE_OBJECT_SHAPE(extra_fields, struct chat_extra);
+
+/* Upstream's own id where there is one; older messages are told apart by what is random in them. */
+static int64_t chat_key(enum event_kind kind, const struct chat_info *info,
+                        const struct chat_extra *extra)
+{
+    struct hash64 h;
+    decode_key_init(&h, kind);
+    if (extra->id_str.len > 0) {
+        hash64_str(&h, extra->id_str);
+    } else {
+        hash64_str(&h, info->meta.crc_hex);
+        hash64_i64(&h, info->meta.sent_ms);
+        hash64_i64(&h, info->meta.rnd);
+        hash64_str(&h, info->check.ct);
+        hash64_str(&h, info->text);
+    }
+    return hash64_done(&h);
+}
+
+static void chat_sender(const struct chat_info *info, const struct chat_extra *extra,
+                        struct sender *ret)
+{
+    *ret = (struct sender){
+        .uid = info->user.uid,
+        .name = info->user.name,
+        .is_admin = info->user.is_admin,
+        .guard = info->guard,
+        .wealth = info->wealth.level,
+    };
+    int64_t hash;
+    sender_merge(ret, &info->meta.props.user, &info->medal);
+    sender_set_crc(ret, info->meta.crc_hex);
+    if (!ret->has_crc && str_to_i64(extra->user_hash, &hash) && hash >= 0 && hash <= UINT32_MAX) {
+        ret->crc = (uint32_t)hash;
+        ret->has_crc = true;
+    }
+}
+
+static void put_emoticon(struct extra *x, const struct emoticon *from, struct str id)
+{
+    const struct extra_mark mark = extra_mark(x);
+    jw_key(&x->w, STR("emoticon"));
+    jw_object(&x->w);
+    jw_kstr(&x->w, "id", id);
+    if (from->url.len > 0) {
+        jw_kstr(&x->w, "url", from->url);
+        jw_ki64(&x->w, "width", from->width);
+        jw_ki64(&x->w, "height", from->height);
+    }
+    jw_object_end(&x->w);
+    extra_check(x, &mark);
+}
+
+static void put_voice(struct extra *x, const struct voice *v)
+{
+    const struct extra_mark mark = extra_mark(x);
+    jw_key(&x->w, STR("voice"));
+    jw_object(&x->w);
+    jw_kstr(&x->w, "url", v->url);
+    jw_kstr(&x->w, "format", v->format);
+    jw_ki64(&x->w, "seconds", v->seconds);
+    jw_kstr(&x->w, "text", v->text);
+    jw_kstr(&x->w, "id", v->id);
+    jw_object_end(&x->w);
+    extra_check(x, &mark);
+}
+
+/* The names of the small pictures within the text: ["[dog]"]. */
+static void put_emots(struct extra *x, struct str raw)
+{
+    struct json j;
+    struct str key;
+    json_init(&j, raw);
+    if (raw.len == 0 || !json_enter_object(&j)) {
+        return;
+    }
+    const struct extra_mark mark = extra_mark(x);
+    unsigned n = 0;
+    jw_key(&x->w, STR("emots"));
+    jw_array(&x->w);
+    while (n < CHAT_EMOTS_MAX && json_next_key(&j, &key)) {
+        jw_str(&x->w, decode_unescape(x->d, key, CHAT_EMOT_NAME_MAX));
+        n++;
+    }
+    jw_array_end(&x->w);
+    if (n == 0) {
+        x->d->extra.failed = true; /* an empty list is not worth its place */
+    }
+    extra_check(x, &mark);
+}
+
+static void put_reply(struct extra *x, const struct chat_extra *from)
+{
+    if (from->reply_uid == 0 && from->reply_name.len == 0) {
+        return;
+    }
+    const struct extra_mark mark = extra_mark(x);
+    jw_key(&x->w, STR("reply"));
+    jw_object(&x->w);
+    jw_ki64(&x->w, "uid", from->reply_uid);
+    jw_kstr(&x->w, "name", from->reply_name);
+    jw_object_end(&x->w);
+    extra_check(x, &mark);
+}
+
+/* A positioned text is an array of settings; the words are one of them. */
+static struct str positioned_words(struct decoder *d, struct str array)
+{
+    struct json j;
+    struct str words = STR_NULL;
+    json_init(&j, array);
+    if (!json_enter_array(&j)) {
+        return STR_NULL;
+    }
+    for (unsigned i = 0; i <= CHAT_POSITIONED_TEXT && json_next_elem(&j); i++) {
+        if (i == CHAT_POSITIONED_TEXT && json_str_raw(&j, &words)) {
+            return decode_unescape(d, words, EVENT_TEXT_MAX);
+        }
+    }
+    return STR_NULL;
+}
+
+static void chat_extra(struct decoder *d, const struct chat_info *info,
+                       const struct chat_extra *more, const struct sender *s, struct event_draft *e)
+{
+    struct extra x;
+    const struct chat_meta *meta = &info->meta;
+    const struct str id = meta->emoticon.id.len > 0 ? meta->emoticon.id : more->emoticon_unique;
+    extra_begin(&x, d);
+    sender_extra(s, &x);
+    if (meta->size != CHAT_SIZE_DEFAULT) {
+        extra_i64(&x, "font_size", meta->size);
+    }
+    extra_i64(&x, "type", meta->type);
+    if (id.len > 0) {
+        put_emoticon(&x, &meta->emoticon, id);
+    }
+    if (meta->voice.url.len > 0) {
+        put_voice(&x, &meta->voice);
+    }
+    put_emots(&x, more->emots);
+    put_reply(&x, more);
+    if (e->mode == CHAT_MODE_POSITIONED) {
+        const struct str words = positioned_words(d, info->text);
+        if (words.len > 0) {
+            extra_str(&x, "positioned", info->text);
+            e->text = words;
+        }
+    }
+    extra_end(&x, e);
+}
+
+static enum decode_status chat(struct decoder *d, struct json *j, enum event_kind kind)
+{
+    struct chat c;
+    struct chat_extra more;
+    struct sender s;
+    if (!decode_read_all(d, j, &chat_shape, &c)) {
+        return decode_broken(d, "not JSON");
+    }
+    if (!c.info.text.ptr) {
+        return decode_broken(d, "danmaku without info[1]");
+    }
+    (void)decode_read_embedded(d, c.info.meta.props.extra, &extra_shape, &more);
+    struct event_draft *e = decode_draft(d, kind);
+    if (!e) {
+        return DECODE_OK;
+    }
+    e->text = c.info.text;
+    e->nkey = chat_key(kind, &c.info, &more);
+    e->sent_ms = c.info.meta.sent_ms;
+    if (c.info.meta.mode > 0) {
+        e->mode = (int16_t)decode_clamp(c.info.meta.mode, INT16_MAX);
+    }
+    const struct decode_opt *color = &c.info.meta.color;
+    if (color->is_set && color->value >= 0 && color->value <= RGB_MAX) {
+        e->color = (int32_t)color->value;
+    }
+    chat_sender(&c.info, &more, &s);
+    sender_apply(&s, e);
+    chat_extra(d, &c.info, &more, &s, e);
+    return DECODE_OK;
+}
+
+enum decode_status decode_chat(struct decoder *d, struct json *j)
+{
+    return chat(d, j, EVENT_DANMAKU);
+}
