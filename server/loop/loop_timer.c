@@ -98,7 +98,9 @@ void loop_timers_wake(struct loop *l)
         (void)uv_timer_stop(&l->wake);
         return;
     }
-    in_ms = l->timers.items[0]->due_ms - loop_now_ms(l);
+    if (__builtin_sub_overflow(l->timers.items[0]->due_ms, loop_now_ms(l), &in_ms)) {
+        in_ms = INT64_MAX;
+    }
     if (in_ms < 0) {
         in_ms = 0;
     }
@@ -160,7 +162,9 @@ void loop_timer_start(struct loop_timer *t, int64_t in_ms, int64_t repeat_ms)
     if (in_ms < 0) {
         in_ms = 0;
     }
-    t->due_ms = in_ms > INT64_MAX - now ? INT64_MAX : now + in_ms;
+    if (__builtin_add_overflow(now, in_ms, &t->due_ms)) {
+        t->due_ms = INT64_MAX;
+    }
     t->repeat_ms = repeat_ms;
     heap_add(h, t);
     if (was_first || t->index == 1) {
