@@ -18,11 +18,6 @@ static bool fail(struct json *j, enum json_err err)
     return false;
 }
 
-static inline bool is_digit(char c)
-{
-    return c >= '0' && c <= '9';
-}
-
 static inline bool is_blank(char c)
 {
     return c == ' ' || c == '\n' || c == '\r' || c == '\t';
@@ -61,8 +56,8 @@ static const char *string_end_blocks(const char *p, const char *end)
     while (p < end) {
         struct json_block b;
         size_t n = json_block_next(p, end, &b);
-        uint64_t escaped = json_escaped(json_block_eq(&b, '\\', 0), &carry);
-        uint64_t quotes = json_block_eq(&b, '"', 0) & ~escaped;
+        uint64_t escaped = json_escaped(json_block_eq(&b, '\\'), &carry);
+        uint64_t quotes = json_block_eq(&b, '"') & ~escaped;
         if (quotes != 0) {
             return p + __builtin_ctzll(quotes);
         }
@@ -107,50 +102,58 @@ static inline bool take_string(struct json *j, struct str *ret)
 
 /* ---- skipping ---- */
 
-/* One bracket outside strings. False: the scan is over, at the end asked for or with an error. */
-static inline bool count_bracket(struct json *j, char c, unsigned until)
+/* The nesting of a struct json while a scan counts brackets. */
+struct nesting {
+    uint32_t in_object;
+    unsigned depth;
+    unsigned until; /* the scan ends when depth comes down to it */
+};
+
+/* One bracket outside strings: JSON_ERR_NONE also at the end, see depth. */
+static inline enum json_err count_bracket(struct nesting *n, char c)
 {
+    uint32_t kind = (unsigned char)c >> 5 & 1; /* 1 for { and }, 0 for [ and ] */
     if (c == '{' || c == '[') {
-        if (j->depth == JSON_DEPTH_MAX) {
-            return fail(j, JSON_ERR_DEPTH);
+        if (n->depth == JSON_DEPTH_MAX) {
+            return JSON_ERR_DEPTH;
         }
-        uint32_t bit = UINT32_C(1) << j->depth;
-        j->in_object = c == '{' ? j->in_object | bit : j->in_object & ~bit;
-        j->depth++;
-        return true;
+        n->in_object = (n->in_object & ~(UINT32_C(1) << n->depth)) | kind << n->depth;
+        n->depth++;
+        return JSON_ERR_NONE;
     }
-    j->depth--;
-    bool object = (j->in_object >> j->depth & 1) != 0;
-    if (object != (c == '}')) {
-        return fail(j, JSON_ERR_SYNTAX);
-    }
-    return j->depth != until;
+    n->depth--;
+    return (n->in_object >> n->depth & 1) == kind ? JSON_ERR_NONE : JSON_ERR_SYNTAX;
 }
 
 /* Moves behind the bracket that brings the depth down to `until`. The cursor is outside of strings. */
 static void skip_to_depth(struct json *j, unsigned until)
 {
+    struct nesting nesting = {j->in_object, j->depth, until};
     uint64_t carry = 0;
     uint64_t in_string = 0; /* all ones: the block starts inside a string */
-    while (j->p < j->end) {
+    const char *p = j->p;
+    while (p < j->end) {
         struct json_block b;
-        size_t n = json_block_next(j->p, j->end, &b);
-        uint64_t escaped = json_escaped(json_block_eq(&b, '\\', 0), &carry);
-        uint64_t quotes = json_block_eq(&b, '"', 0) & ~escaped;
+        size_t n = json_block_next(p, j->end, &b);
+        uint64_t escaped = json_escaped(json_block_eq(&b, '\\'), &carry);
+        uint64_t quotes = json_block_eq(&b, '"') & ~escaped;
         uint64_t inside = json_prefix_xor(quotes) ^ in_string;
         in_string = (uint64_t)((int64_t)inside >> 63);
-        /* '[' and '{' differ in one bit only, and so do ']' and '}'. */
-        uint64_t brackets = (json_block_eq(&b, '{', 0x20) | json_block_eq(&b, '}', 0x20)) & ~inside;
+        uint64_t brackets = json_block_brackets(&b) & ~inside;
         for (; brackets != 0; brackets &= brackets - 1) {
-            const char *at = j->p + __builtin_ctzll(brackets);
-            if (!count_bracket(j, *at, until)) {
-                if (j->state != STATE_DEAD) {
-                    value_done(j, at + 1);
-                }
+            const char *at = p + __builtin_ctzll(brackets);
+            enum json_err err = count_bracket(&nesting, *at);
+            if (err != JSON_ERR_NONE) {
+                fail(j, err);
+                return;
+            }
+            if (nesting.depth == nesting.until) {
+                j->depth = (uint8_t)until;
+                value_done(j, at + 1);
                 return;
             }
         }
-        j->p += n;
+        p += n;
     }
     fail(j, JSON_ERR_TRUNCATED);
 }
@@ -174,9 +177,24 @@ static inline bool is_number_start(int c)
     return (c >= '0' && c <= '9') || c == '-';
 }
 
+/* The usual number has up to 15 digits and nothing behind them that belongs to it: how many, or 0 if this one is
+ * another. p is behind the sign. Lengths vary at random, so they are found without a branch per digit. */
+static inline unsigned plain_digits(const char *p, const char *end)
+{
+    if (end - p < 17) {
+        return 0;
+    }
+    unsigned n = json_digits(p);
+    char behind = p[n];
+    bool plain = n < 16 && behind != '.' && (behind | 0x20) != 'e' && (*p != '0' || n == 1);
+    return plain ? n : 0;
+}
+
 static bool take_number(struct json *j, struct str *ret)
 {
-    const char *end = json_number_end(j->p, j->end, false);
+    const char *first = j->p + (*j->p == '-');
+    unsigned n = plain_digits(first, j->end);
+    const char *end = n > 0 ? first + n : json_number_end(j->p, j->end, false);
     if (end == NULL) {
         return fail(j, JSON_ERR_SYNTAX);
     }
@@ -199,7 +217,12 @@ static bool skip_value(struct json *j, int c)
         break;
     case '{':
     case '[':
-        skip_to_depth(j, j->depth);
+        /* Half of what is skipped is {} or []. */
+        if (j->depth < JSON_DEPTH_MAX && j->end - j->p > 1 && j->p[1] == c + 2) {
+            value_done(j, j->p + 2);
+        } else {
+            skip_to_depth(j, j->depth);
+        }
         break;
     case 't':
         (void)take_literal(j, STR("true"));
@@ -364,27 +387,22 @@ enum json_type json_peek(struct json *j)
     return JSON_NONE;
 }
 
-/* The usual number: up to 18 digits and nothing behind them that belongs to it. */
 static inline bool take_plain_int(struct json *j, int64_t *ret)
 {
-    const char *p = j->p;
-    bool negative = *p == '-';
-    p += negative;
-    const char *first = p;
-    int64_t v = 0;
-    while (p < j->end && p - first < 18 && is_digit(*p)) {
-        v = v * 10 + (*p - '0');
-        p++;
-    }
-    ptrdiff_t digits = p - first;
-    if (digits == 0 || (*first == '0' && digits > 1)) {
+    bool negative = *j->p == '-';
+    const char *p = j->p + negative;
+    unsigned n = plain_digits(p, j->end);
+    if (n == 0) {
         return false;
     }
-    if (p < j->end && (is_digit(*p) || *p == '.' || *p == 'e' || *p == 'E')) {
-        return false;
+    uint64_t v;
+    if (n <= 8) {
+        v = json_digits_value(p, n);
+    } else {
+        v = json_digits_value(p, n - 8) * 100000000 + json_digits_value(p + n - 8, 8);
     }
-    *ret = negative ? -v : v;
-    value_done(j, p);
+    *ret = negative ? -(int64_t)v : (int64_t)v;
+    value_done(j, p + n);
     return true;
 }
 

@@ -16,6 +16,14 @@
 
 enum { JSON_BLOCK = 64 };
 
+/* Eight bytes, the first one lowest. */
+static inline uint64_t json_word(const char *p)
+{
+    uint64_t v;
+    memcpy(&v, p, sizeof(v));
+    return __BYTE_ORDER__ == __ORDER_BIG_ENDIAN__ ? __builtin_bswap64(v) : v;
+}
+
 #if defined(__SSE2__) && !defined(JSON_PORTABLE)
 #include <emmintrin.h>
 
@@ -50,29 +58,67 @@ static inline uint32_t json_chunk_unsafe(const char *p)
     return (uint32_t)_mm_movemask_epi8(hit);
 }
 
+/* How many of the 16 bytes at p are decimal digits, from the first on. */
+static inline unsigned json_digits(const char *p)
+{
+    __m128i v = _mm_loadu_si128((const __m128i *)(const void *)p);
+    v = _mm_sub_epi8(v, _mm_set1_epi8('0'));
+    __m128i digit = _mm_cmpeq_epi8(_mm_min_epu8(v, _mm_set1_epi8(9)), v);
+    return (unsigned)__builtin_ctz(~(uint32_t)_mm_movemask_epi8(digit));
+}
+
 struct json_block {
     __m128i v[4];
 };
 
+/* No loops below: gcc at -O2 leaves a loop of four as one. */
 static inline struct json_block json_block_load(const char *p)
 {
-    struct json_block b;
-    for (size_t i = 0; i < 4; i++) {
-        b.v[i] = _mm_loadu_si128((const __m128i *)(const void *)(p + 16 * i));
-    }
-    return b;
+    const __m128i *from = (const __m128i *)(const void *)p;
+    return (struct json_block){{_mm_loadu_si128(from), _mm_loadu_si128(from + 1),
+                                _mm_loadu_si128(from + 2), _mm_loadu_si128(from + 3)}};
 }
 
-/* Bit n: byte n, with the bits of `fold` set, equals c. */
-static inline uint64_t json_block_eq(const struct json_block *b, char c, char fold)
+static inline uint64_t json_pack(__m128i a, __m128i b, __m128i c, __m128i d)
 {
-    uint64_t mask = 0;
-    for (size_t i = 0; i < 4; i++) {
-        __m128i v = _mm_or_si128(b->v[i], _mm_set1_epi8(fold));
-        int bits = _mm_movemask_epi8(_mm_cmpeq_epi8(v, _mm_set1_epi8(c)));
-        mask |= (uint64_t)(uint32_t)bits << (16 * i);
-    }
-    return mask;
+    uint32_t low = (uint32_t)_mm_movemask_epi8(a) | (uint32_t)_mm_movemask_epi8(b) << 16;
+    uint32_t high = (uint32_t)_mm_movemask_epi8(c) | (uint32_t)_mm_movemask_epi8(d) << 16;
+    return low | (uint64_t)high << 32;
+}
+
+/* Bit n: byte n equals c. */
+static inline uint64_t json_block_eq(const struct json_block *b, char c)
+{
+    __m128i want = _mm_set1_epi8(c);
+    return json_pack(_mm_cmpeq_epi8(b->v[0], want), _mm_cmpeq_epi8(b->v[1], want),
+                     _mm_cmpeq_epi8(b->v[2], want), _mm_cmpeq_epi8(b->v[3], want));
+}
+
+/* '[' and '{' differ in one bit only, and so do ']' and '}'. */
+static inline __m128i json_is_bracket(__m128i v)
+{
+    v = _mm_or_si128(v, _mm_set1_epi8(0x20));
+    return _mm_or_si128(_mm_cmpeq_epi8(v, _mm_set1_epi8('{')),
+                        _mm_cmpeq_epi8(v, _mm_set1_epi8('}')));
+}
+
+/* Bit n: byte n is one of { } [ ]. */
+static inline uint64_t json_block_brackets(const struct json_block *b)
+{
+    return json_pack(json_is_bracket(b->v[0]), json_is_bracket(b->v[1]), json_is_bracket(b->v[2]),
+                     json_is_bracket(b->v[3]));
+}
+
+static inline __m128i json_is_odd(__m128i v)
+{
+    return _mm_or_si128(v, _mm_cmpeq_epi8(v, _mm_setzero_si128()));
+}
+
+/* Bit n: byte n is NUL or not ASCII. */
+static inline uint64_t json_block_odd(const struct json_block *b)
+{
+    return json_pack(json_is_odd(b->v[0]), json_is_odd(b->v[1]), json_is_odd(b->v[2]),
+                     json_is_odd(b->v[3]));
 }
 
 #else
@@ -80,13 +126,6 @@ static inline uint64_t json_block_eq(const struct json_block *b, char c, char fo
 enum { JSON_CHUNK = 8 };
 
 #define JSON_REP(c) (UINT64_C(0x0101010101010101) * (uint8_t)(c))
-
-static inline uint64_t json_word(const char *p)
-{
-    uint64_t v;
-    memcpy(&v, p, sizeof(v));
-    return __BYTE_ORDER__ == __ORDER_BIG_ENDIAN__ ? __builtin_bswap64(v) : v;
-}
 
 /* One bit per byte whose top bit is set. */
 static inline uint32_t json_word_pack(uint64_t tops)
@@ -120,6 +159,15 @@ static inline uint32_t json_chunk_unsafe(const char *p)
     return json_word_pack(hit | json_word_zero(v & JSON_REP(0xe0)));
 }
 
+static inline unsigned json_digits(const char *p)
+{
+    unsigned n = 0;
+    while (n < 16 && p[n] >= '0' && p[n] <= '9') {
+        n++;
+    }
+    return n;
+}
+
 struct json_block {
     uint64_t v[8];
 };
@@ -133,12 +181,36 @@ static inline struct json_block json_block_load(const char *p)
     return b;
 }
 
-static inline uint64_t json_block_eq(const struct json_block *b, char c, char fold)
+static inline uint64_t json_bits_at(uint64_t v, size_t i)
+{
+    return (uint64_t)json_word_pack(v) << (8 * i);
+}
+
+static inline uint64_t json_block_eq(const struct json_block *b, char c)
 {
     uint64_t mask = 0;
     for (size_t i = 0; i < 8; i++) {
-        uint64_t zero = json_word_zero((b->v[i] | JSON_REP(fold)) ^ JSON_REP(c));
-        mask |= (uint64_t)json_word_pack(zero) << (8 * i);
+        mask |= json_bits_at(json_word_zero(b->v[i] ^ JSON_REP(c)), i);
+    }
+    return mask;
+}
+
+static inline uint64_t json_block_brackets(const struct json_block *b)
+{
+    uint64_t mask = 0;
+    for (size_t i = 0; i < 8; i++) {
+        uint64_t v = b->v[i] | JSON_REP(0x20);
+        mask |=
+            json_bits_at(json_word_zero(v ^ JSON_REP('{')) | json_word_zero(v ^ JSON_REP('}')), i);
+    }
+    return mask;
+}
+
+static inline uint64_t json_block_odd(const struct json_block *b)
+{
+    uint64_t mask = 0;
+    for (size_t i = 0; i < 8; i++) {
+        mask |= json_bits_at(b->v[i] | json_word_zero(b->v[i]), i);
     }
     return mask;
 }
@@ -158,6 +230,15 @@ static inline size_t json_block_next(const char *p, const char *end, struct json
     memcpy(padded, p, left);
     *ret = json_block_load(padded);
     return left;
+}
+
+/* The value of n digits at p, 1 <= n <= 8; eight bytes are readable. Pairs, then fours, then eights are joined. */
+static inline uint64_t json_digits_value(const char *p, unsigned n)
+{
+    uint64_t v = (json_word(p) - UINT64_C(0x3030303030303030)) << (64 - 8 * n);
+    v = (v * 10 + (v >> 8)) & UINT64_C(0x00FF00FF00FF00FF);
+    v = (v * 100 + (v >> 16)) & UINT64_C(0x0000FFFF0000FFFF);
+    return (v * 10000 + (v >> 32)) & UINT64_C(0xFFFFFFFF);
 }
 
 /* Which bytes a run of backslashes before them escapes. A run escapes the byte behind it if its length is odd; adding
@@ -184,8 +265,10 @@ static inline uint64_t json_escaped(uint64_t backslash, uint64_t *carry)
 /* Bit n: an odd number of bits of x at or below n. */
 static inline uint64_t json_prefix_xor(uint64_t x)
 {
-    for (unsigned shift = 1; shift < 64; shift *= 2) {
-        x ^= x << shift;
-    }
-    return x;
+    x ^= x << 1;
+    x ^= x << 2;
+    x ^= x << 4;
+    x ^= x << 8;
+    x ^= x << 16;
+    return x ^ x << 32;
 }

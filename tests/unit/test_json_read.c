@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "server/core/buf.h"
 #include "server/core/utf8.h"
 #include "tests/support/run.h"
 
@@ -116,6 +117,13 @@ static void test_wrong_type_is_skipped(void **state)
     }
 }
 
+/* The frame is one of ours with one %s; -Wformat wants a literal, so the parts are joined by hand. */
+static void put_into(char *out, size_t size, const char *frame, const char *value)
+{
+    const char *at = strstr(frame, "%s");
+    (void)snprintf(out, size, "%.*s%s%s", (int)(at - frame), frame, value, at + 2);
+}
+
 struct int_case {
     const char *text;
     bool ok;
@@ -169,24 +177,58 @@ static void test_integers(void **state)
         {"true", false, 0},
         {"null", false, 0},
     };
+    /* Near the end of the text numbers are read byte by byte, elsewhere in one step. */
+    static const char *const frames[] = {"%s", "[%s]", "[%s , 0]", "[%s,\"0123456789abcdef\"]",
+                                         "[%s                          ]"};
     for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
-        for (int wrapped = 0; wrapped < 2; wrapped++) {
-            char text[64];
+        for (size_t k = 0; k < ARRAY_LEN(frames); k++) {
+            char text[128];
             int64_t v = 4711;
-            (void)snprintf(text, sizeof(text), wrapped ? "[%s ]" : "%s", cases[i].text);
+            put_into(text, sizeof(text), frames[k], cases[i].text);
             struct json j = open_text(text);
-            if (wrapped) {
+            if (k > 0) {
                 assert_true(json_enter_array(&j));
                 assert_true(json_next_elem(&j));
             }
             bool ok = json_int(&j, &v);
             if (ok != cases[i].ok || v != (ok ? cases[i].v : 4711)) {
-                fail_msg("%s: %d %lld", cases[i].text, ok, (long long)v);
+                fail_msg("%s: %d %lld", text, ok, (long long)v);
             }
-            if (wrapped) {
-                assert_false(json_next_elem(&j));
+            while (k > 0 && json_next_elem(&j)) {
             }
             assert_true(json_at_end(&j));
+        }
+    }
+}
+
+/* Every length of integer, read and skipped, at every distance from the end of the text. */
+static void test_integer_lengths(void **state)
+{
+    (void)state;
+    static const char digits[] = "1234567890123456789";
+    for (int n = 1; n <= 19; n++) {
+        for (int negative = 0; negative < 2; negative++) {
+            for (int pad = 0; pad < 24; pad++) {
+                char text[128];
+                int64_t want = 0;
+                int64_t v = 0;
+                int len = snprintf(text, sizeof(text), "[%s%.*s,%s%.*s%*s]", negative ? "-" : "", n,
+                                   digits, negative ? "-" : "", n, digits, pad, "");
+                char *exact = malloc((size_t)len);
+                assert_non_null(exact);
+                memcpy(exact, text, (size_t)len);
+                for (int i = 0; i < n; i++) {
+                    want = want * 10 + (digits[i] - '0');
+                }
+                struct json j;
+                json_init(&j, (struct str){exact, (size_t)len});
+                assert_true(json_enter_array(&j) && json_next_elem(&j) && json_next_elem(&j));
+                assert_true(json_int(&j, &v));
+                assert_int_equal(v, negative ? -want : want);
+                assert_false(json_next_elem(&j));
+                assert_true(json_at_end(&j));
+                free(exact);
+            }
         }
     }
 }
@@ -498,15 +540,24 @@ static void test_unescape(void **state)
         {"\xf4\x90\x80\x80", "\xef\xbf\xbd\xef\xbf\xbd\xef\xbf\xbd\xef\xbf\xbd"},
         {"\\\xe4\xbd\xa0", "\xe4\xbd\xa0"},
     };
+    static const char behind[] = "ghijklmnopqrstuvwxyzghijklmnopqrstuvwxyzghijklmnopqrstuvwxyz"
+                                 "ghijklmnopqrstuvwxyzghijklmnopqrstuvwxyzghijklmnopqrstuvwxyz";
     for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
-        char out[256];
+        char out[512];
         for (size_t pad = 0; pad < 70; pad++) {
-            char raw[128];
-            char want[128];
+            char raw[256];
+            char want[256];
             memset(raw, 'x', pad);
             memset(want, 'x', pad);
             (void)snprintf(raw + pad, sizeof(raw) - pad, "%s", cases[i].raw);
             (void)snprintf(want + pad, sizeof(want) - pad, "%s", cases[i].want);
+            assert_str(json_unescape(str_of(raw), out, sizeof(out)), want);
+            if (raw[0] != '\0' && raw[strlen(raw) - 1] == '\\') {
+                continue; /* what follows would be escaped */
+            }
+            /* Again with enough text behind it for whole blocks. */
+            (void)snprintf(raw + pad, sizeof(raw) - pad, "%s%s", cases[i].raw, behind);
+            (void)snprintf(want + pad, sizeof(want) - pad, "%s%s", cases[i].want, behind);
             assert_str(json_unescape(str_of(raw), out, sizeof(out)), want);
         }
     }
@@ -569,33 +620,104 @@ static void test_bool(void **state)
     }
 }
 
-/* Without escapes the result is what utf8_clean makes of the bytes; with them it is valid and holds no NUL. */
+enum { RANDOM_MAX = 300 };
+
+static char random_byte(struct rng *rng, int style)
+{
+    static const char alphabet[] = "a\\\"u0dD8\xe4\xbd\xa0\xed\xa0\xf0\x9f\xc3n/";
+    switch (style) {
+    case 0:
+        return (char)rng_below(rng, 256);
+    case 1:
+        return alphabet[rng_below(rng, sizeof(alphabet))];
+    default: /* mostly plain, as JSON inside JSON is */
+        return rng_below(rng, 12) ? (char)rng_between(rng, ' ', '[')
+                                  : "\\\"\x80"[rng_below(rng, 3)];
+    }
+}
+
+static void put_clean(struct buf *b, const char *p, size_t n)
+{
+    char clean[UTF8_CLEAN_MAX(RANDOM_MAX)];
+    bool changed;
+    buf_put(b, (struct str){clean, utf8_clean((struct str){p, n}, clean, &changed)});
+}
+
+static long hex_of(const char *p, const char *end)
+{
+    char digits[5] = "";
+    if (end - p < 4 || strspn(memcpy(digits, p, 4), "0123456789abcdefABCDEF") != 4) {
+        return -1;
+    }
+    return strtol(digits, NULL, 16);
+}
+
+/* The contract again, one byte at a time. */
+static void unescape_slowly(struct str raw, struct buf *b)
+{
+    static const char letters[] = "b\bf\fn\nr\rt\t";
+    const char *p = raw.ptr;
+    const char *end = p + raw.len;
+    while (p < end) {
+        const char *plain = p;
+        /* An escape that is only its character begins the next run of plain text with it. */
+        p += *p == '\\' ? 0 : 1;
+        while (p < end && *p != '\\') {
+            p++;
+        }
+        put_clean(b, plain, (size_t)(p - plain));
+        if (p == end || ++p == end) {
+            return;
+        }
+        const char *letter = *p != '\0' && *p >= 'a' ? strchr(letters, *p) : NULL;
+        if (*p == 'u') {
+            char bytes[4];
+            long v = hex_of(p + 1, end);
+            long low = v >= 0xD800 && v < 0xDC00 && end - p > 6 && p[5] == '\\' && p[6] == 'u'
+                           ? hex_of(p + 7, end)
+                           : -1;
+            bool pair = low >= 0xDC00 && low < 0xE000;
+            unsigned cp = v < 0  ? 0xFFFD
+                          : pair ? (unsigned)(0x10000 + ((v - 0xD800) << 10) + low - 0xDC00)
+                                 : (unsigned)v;
+            p += v < 0 ? 1 : pair ? 11 : 5;
+            if (cp != 0) {
+                buf_put(b, (struct str){bytes, utf8_encode(cp, bytes)});
+            }
+        } else if (letter != NULL) {
+            buf_put_c(b, letter[1]);
+            p++;
+        } else {
+            size_t n = *p == '\\';
+            buf_put(b, (struct str){p, n});
+            p += n;
+        }
+    }
+}
+
 static void test_random_strings(void **state)
 {
     (void)state;
-    static const char alphabet[] = "a\\\"u0dD8\xe4\xbd\xa0\xed\xa0\xf0\x9f\xc3n/";
     struct rng rng;
+    struct buf want;
     test_rng(&rng);
-    for (int round = 0; round < 20000; round++) {
-        char raw[96];
-        char out[288];
-        char clean[UTF8_CLEAN_MAX(96)];
-        bool changed;
+    buf_init(&want, 1 << 16);
+    for (int round = 0; round < 30000; round++) {
+        char raw[RANDOM_MAX];
+        char out[UTF8_CLEAN_MAX(RANDOM_MAX)];
         size_t n = rng_below(&rng, sizeof(raw) + 1);
-        bool escapes = false;
         for (size_t i = 0; i < n; i++) {
-            raw[i] = round % 2 ? (char)rng_below(&rng, 256)
-                               : alphabet[rng_below(&rng, sizeof(alphabet))];
-            escapes = escapes || raw[i] == '\\';
+            raw[i] = random_byte(&rng, round % 3);
         }
-        struct str got = json_unescape((struct str){raw, n}, out, sizeof(out));
+        buf_clear(&want);
+        unescape_slowly((struct str){raw, n}, &want);
+        size_t max = rng_below(&rng, 2) ? sizeof(out) : rng_below(&rng, want.len + 2);
+        struct str got = json_unescape((struct str){raw, n}, out, max);
         assert_true(utf8_valid(got));
-        assert_null(memchr(got.len ? got.ptr : "", '\0', got.len));
-        if (!escapes) {
-            size_t want = utf8_clean((struct str){raw, n}, clean, &changed);
-            assert_true(str_eq(got, (struct str){clean, want}));
-        }
+        assert_true(got.len == 0 || memchr(got.ptr, '\0', got.len) == NULL);
+        assert_true(str_eq(got, utf8_cut(buf_str(&want), max)));
     }
+    buf_deinit(&want);
 }
 
 int main(int argc, char **argv)
@@ -604,6 +726,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(test_walk),
         cmocka_unit_test(test_wrong_type_is_skipped),
         cmocka_unit_test(test_integers),
+        cmocka_unit_test(test_integer_lengths),
         cmocka_unit_test(test_syntax_errors),
         cmocka_unit_test(test_errors_are_sticky),
         cmocka_unit_test(test_depth),
