@@ -2,13 +2,15 @@
 
 #include <stdint.h>
 
-#ifdef __SSE2__
+/* UTF8_PORTABLE: as on machines without SSE2, for tests. */
+#if defined(__SSE2__) && !defined(UTF8_PORTABLE)
+#define UTF8_SSE2 1
 #include <emmintrin.h>
 #endif
 
 /* First byte of [p, end) that is not plain text: from 0x80 up, or (skip_nul false) NUL. The vector loops may stop
  * early; the caller's own loop goes on byte by byte. */
-#ifdef __SSE2__
+#ifdef UTF8_SSE2
 static const uint8_t *skip_ascii(const uint8_t *p, const uint8_t *end, bool nul_is_text)
 {
     const __m128i below = _mm_set1_epi8(nul_is_text ? -1 : 0);

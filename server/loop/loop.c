@@ -125,6 +125,7 @@ bool loop_turn(struct loop *l)
     return uv_loop_alive(&l->uv) != 0;
 }
 
+/* UNTESTED: a test would take DRY_MS. */
 static void on_too_long(uv_timer_t *guard)
 {
     struct loop *l = guard->data;

@@ -259,6 +259,20 @@ static void out_of_memory(void **state)
     }
 }
 
+/* What printf itself refuses: a character that the locale "C" cannot write. */
+static void bad_format_fails(void **state)
+{
+    struct buf b;
+
+    (void)state;
+    buf_init(&b, 100);
+    buf_put(&b, STR("abc"));
+    buf_printf(&b, "x%ls", L"\x20AC");
+    assert_false(buf_ok(&b));
+    assert_str_equal(buf_str(&b), "abc");
+    buf_deinit(&b);
+}
+
 static void commit_too_much(void *ctx)
 {
     struct buf *b = ctx;
@@ -292,7 +306,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(model),         cmocka_unit_test(exact_limit),
         cmocka_unit_test(decimals),      cmocka_unit_test(huge_requests_fail),
         cmocka_unit_test(take_moves),    cmocka_unit_test(out_of_memory),
-        cmocka_unit_test(misuse_aborts),
+        cmocka_unit_test(misuse_aborts), cmocka_unit_test(bad_format_fails),
     };
 
     return run_tests(argc, argv, tests, ARRAY_LEN(tests));
