@@ -109,21 +109,26 @@ static const uint8_t *skip_cjk(const uint8_t *p, const uint8_t *end)
 /* Longest start of [p, end) that is well-formed. */
 static const uint8_t *skip_valid(const uint8_t *p, const uint8_t *end, bool nul_is_text)
 {
-    size_t bad;
-
     while (p < end) {
-        size_t n;
-
-        p = skip_ascii(p, end, nul_is_text);
+        if (*p < 0x80) {
+            p = skip_ascii(p, end, nul_is_text);
+            while (p < end && *p < 0x80 && (*p != 0 || nul_is_text)) {
+                p++;
+            }
+            if (p == end || *p == 0) {
+                break;
+            }
+        }
         p = skip_cjk(p, end);
-        if (p == end || (*p == 0 && !nul_is_text)) {
-            break;
+        if (p < end && *p >= 0x80) {
+            size_t bad;
+            size_t n = char_len(p, end, &bad);
+
+            if (n == 0) {
+                break;
+            }
+            p += n;
         }
-        n = char_len(p, end, &bad);
-        if (n == 0) {
-            break;
-        }
-        p += n;
     }
     return p;
 }

@@ -548,6 +548,21 @@ static void until(void **state)
     loop_timer_stop(&t);
 }
 
+static void turns(void **state)
+{
+    struct script s = {.loop = *state, .left = 1000};
+
+    buf_init(&s.trace, 2000);
+    loop_defer(s.loop, defer_again, &s);
+    loop_run_turns(s.loop, 0);
+    assert_int_equal(s.trace.len, 0);
+    loop_run_turns(s.loop, 3);
+    assert_int_equal(s.trace.len, 6); /* a turn has two rounds: before and behind the poll */
+    loop_run_turns(s.loop, 100000);
+    assert_int_equal(s.trace.len, 1001);
+    buf_deinit(&s.trace);
+}
+
 int main(int argc, char **argv)
 {
 #define WITH_LOOP(f) cmocka_unit_test_setup_teardown(f, make_loop, free_loop)
@@ -569,6 +584,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(errors),
         cmocka_unit_test(success_is_no_error),
         WITH_LOOP(until),
+        WITH_LOOP(turns),
     };
 
     return run_tests(argc, argv, tests, ARRAY_LEN(tests));
