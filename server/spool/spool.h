@@ -24,7 +24,6 @@
 #include <stdint.h>
 
 #include "server/core/attr.h"
-#include "server/core/buf.h"
 #include "server/core/err.h"
 #include "server/event/event.h"
 
@@ -69,8 +68,8 @@ struct spool_found {
     uint64_t n_segments;
 };
 
-/* ERR_CONFLICT: another process holds the lock. ERR_IO: the directory cannot be used at all; the caller may go on with
- * opts as they are by spool_open_degraded semantics: *ret is set and degraded when the cause may pass (disk full). */
+/* ERR_CONFLICT: another process holds the lock. ERR_IO: the directory cannot be made or read; the message says what to
+ * do. A full disk is no error here: the spool then begins degraded. */
 MUST_CHECK enum err_code spool_open(struct loop *loop, const struct spool_opts *opts,
                                     struct stats *stats, struct spool **ret,
                                     struct spool_found *ret_found, struct err *err);
@@ -103,8 +102,3 @@ size_t spool_bytes(const struct spool *s);    /* on disk */
 int64_t spool_last_id(const struct spool *s); /* newest id on disk, 0: none */
 bool spool_has(const struct spool *s,
                int64_t id); /* false if id fell into a time when the spool was degraded */
-
-/* Pure: one record to bytes and back; used by tests and fuzzing too. */
-void spool_record_put(struct buf *out, const struct event *e);
-MUST_CHECK enum err_code spool_record_get(struct str bytes, size_t *ret_used, struct event **ret,
-                                          struct err *err);
