@@ -130,68 +130,44 @@ struct int_case {
     int64_t v;
 };
 
+/* clang-format off */
+static const struct int_case int_cases[] = {
+    {"0", true, 0}, {"-0", true, 0}, {"7", true, 7},
+    {"999999999999999999", true, INT64_C(999999999999999999)},
+    {"1000000000000000000", true, INT64_C(1000000000000000000)},
+    {"9007199254740993", true, INT64_C(9007199254740993)}, {"9223372036854775807", true, INT64_MAX},
+    {"9223372036854775808", false, 0}, {"-9223372036854775808", true, INT64_MIN},
+    {"-9223372036854775809", false, 0}, {"18446744073709551616", false, 0},
+    {"99999999999999999999999", false, 0}, {"1.5", true, 1}, {"-1.99", true, -1}, {"-0.5", true, 0},
+    {"9223372036854775807.9", true, INT64_MAX}, {"1e3", true, 1000}, {"1.5e1", true, 15}, {"15e-1", false, 0},
+    {"1500e-2", true, 15}, {"1.55E+1", false, 0}, {"-2E2", true, -200}, {"0e999999999999", true, 0},
+    {"0.0e-5", true, 0}, {"1e18", true, INT64_C(1000000000000000000)}, {"1e19", false, 0},
+    {"1e999999999999999999999", false, 0}, {"1e-999999999999999999999", false, 0}, {"\"123\"", true, 123},
+    {"\"-9223372036854775808\"", true, INT64_MIN}, {"\"007\"", true, 7}, {"\"1.9\"", true, 1},
+    {"\"1e2\"", true, 100}, {"\"\"", false, 0}, {"\"-\"", false, 0}, {"\" 7\"", false, 0},
+    {"\"+7\"", false, 0}, {"\"7a\"", false, 0}, {"\"0x10\"", false, 0}, {"\"1\\u0030\"", false, 0},
+    {"true", false, 0}, {"null", false, 0},
+};
+/* clang-format on */
+
 static void test_integers(void **state)
 {
     (void)state;
-    static const struct int_case cases[] = {
-        {"0", true, 0},
-        {"-0", true, 0},
-        {"7", true, 7},
-        {"999999999999999999", true, INT64_C(999999999999999999)},
-        {"1000000000000000000", true, INT64_C(1000000000000000000)},
-        {"9007199254740993", true, INT64_C(9007199254740993)},
-        {"9223372036854775807", true, INT64_MAX},
-        {"9223372036854775808", false, 0},
-        {"-9223372036854775808", true, INT64_MIN},
-        {"-9223372036854775809", false, 0},
-        {"18446744073709551616", false, 0},
-        {"99999999999999999999999", false, 0},
-        {"1.5", true, 1},
-        {"-1.99", true, -1},
-        {"-0.5", true, 0},
-        {"9223372036854775807.9", true, INT64_MAX},
-        {"1e3", true, 1000},
-        {"1.5e1", true, 15},
-        {"15e-1", false, 0},
-        {"1500e-2", true, 15},
-        {"1.55E+1", false, 0},
-        {"-2E2", true, -200},
-        {"0e999999999999", true, 0},
-        {"0.0e-5", true, 0},
-        {"1e18", true, INT64_C(1000000000000000000)},
-        {"1e19", false, 0},
-        {"1e999999999999999999999", false, 0},
-        {"1e-999999999999999999999", false, 0},
-        {"\"123\"", true, 123},
-        {"\"-9223372036854775808\"", true, INT64_MIN},
-        {"\"007\"", true, 7},
-        {"\"1.9\"", true, 1},
-        {"\"1e2\"", true, 100},
-        {"\"\"", false, 0},
-        {"\"-\"", false, 0},
-        {"\" 7\"", false, 0},
-        {"\"+7\"", false, 0},
-        {"\"7a\"", false, 0},
-        {"\"0x10\"", false, 0},
-        {"\"1\\u0030\"", false, 0},
-        {"true", false, 0},
-        {"null", false, 0},
-    };
     /* Near the end of the text numbers are read byte by byte, elsewhere in one step. */
     static const char *const frames[] = {"%s", "[%s]", "[%s , 0]", "[%s,\"0123456789abcdef\"]",
                                          "[%s                          ]"};
-    for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+    for (size_t i = 0; i < ARRAY_LEN(int_cases); i++) {
         for (size_t k = 0; k < ARRAY_LEN(frames); k++) {
             char text[128];
             int64_t v = 4711;
-            put_into(text, sizeof(text), frames[k], cases[i].text);
+            put_into(text, sizeof(text), frames[k], int_cases[i].text);
             struct json j = open_text(text);
             if (k > 0) {
                 assert_true(json_enter_array(&j));
                 assert_true(json_next_elem(&j));
             }
             bool ok = json_int(&j, &v);
-            if (ok != cases[i].ok || v != (ok ? cases[i].v : 4711)) {
+            if (ok != int_cases[i].ok || v != (ok ? int_cases[i].v : 4711)) {
                 fail_msg("%s: %d %lld", text, ok, (long long)v);
             }
             while (k > 0 && json_next_elem(&j)) {
@@ -263,67 +239,25 @@ static void read_all(struct json *j)
     }
 }
 
+/* clang-format off */
+static const char *const bad[] = {
+    "", " ", "x", "{", "[", "}", "]", "{]", "[}", "[1,]", "[,1]", "[1 2]", "[1,,2]", "{,}",
+    "{\"a\"}", "{\"a\":}", "{\"a\":1,}", "{\"a\" 1}", "{1:2}", "{a:1}", "{\"a\":1 \"b\":2}",
+    "\"", "\"\\\"", "[\"a]", "tru", "trux", "nul", "falsy", "nullnull", "NaN", "'a'",
+    "-", "01", "1.", "1.e2", "1e", "1e+", "+1", ".5", "--1", "0x1", "1 2", "{} {}", "[] x", "\x01",
+    "[1}", "{\"a\":1]", "[[[]", "\"a\" b", "[\\\"]", "{\"a\":1}}", "[1]]", "[\"a\"1]", "[1\"a\"]",
+    "{\"a\":tr}", "\xef\xbb\xbf{}", "[1.                    ]", "[1e                    ]",
+    "[01                    ]", "[-                    ]", "[1-2                   ]",
+};
+static const char *const good[] = {
+    "{}", "[]", " [ ] ", "1", "\"\"", "[{},[],\"\\\\\"]", "{\"\":{\"\":[]}}", "-0.0e-0", "[true,false,null]",
+    "[-0.0e-0                    ]", "[0,1                    ]",
+};
+/* clang-format on */
+
 static void test_syntax_errors(void **state)
 {
     (void)state;
-    static const char *const bad[] = {
-        "",
-        " ",
-        "x",
-        "{",
-        "[",
-        "}",
-        "]",
-        "{]",
-        "[}",
-        "[1,]",
-        "[,1]",
-        "[1 2]",
-        "[1,,2]",
-        "{,}",
-        "{\"a\"}",
-        "{\"a\":}",
-        "{\"a\":1,}",
-        "{\"a\" 1}",
-        "{1:2}",
-        "{a:1}",
-        "{\"a\":1 \"b\":2}",
-        "\"",
-        "\"\\\"",
-        "[\"a]",
-        "tru",
-        "trux",
-        "nul",
-        "falsy",
-        "-",
-        "01",
-        "1.",
-        "1.e2",
-        "1e",
-        "1e+",
-        "+1",
-        ".5",
-        "--1",
-        "0x1",
-        "1 2",
-        "{} {}",
-        "[] x",
-        "\x01",
-        "[1}",
-        "{\"a\":1]",
-        "[[[]",
-        "\"a\" b",
-        "[\\\"]",
-        "nullnull",
-        "{\"a\":1}}",
-        "[1]]",
-        "'a'",
-        "NaN",
-        "[\"a\"1]",
-        "[1\"a\"]",
-        "{\"a\":tr}",
-        "\xef\xbb\xbf{}",
-    };
     for (size_t i = 0; i < ARRAY_LEN(bad); i++) {
         struct json j = open_text(bad[i]);
         read_all(&j);
@@ -331,17 +265,6 @@ static void test_syntax_errors(void **state)
             fail_msg("accepted: %s", bad[i]);
         }
     }
-    static const char *const good[] = {
-        "{}",
-        "[]",
-        " [ ] ",
-        "1",
-        "\"\"",
-        "[{},[],\"\\\\\"]",
-        "{\"\":{\"\":[]}}",
-        "-0.0e-0",
-        "[true,false,null]",
-    };
     for (size_t i = 0; i < ARRAY_LEN(good); i++) {
         struct json j = open_text(good[i]);
         read_all(&j);
