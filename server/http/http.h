@@ -6,7 +6,8 @@
  *
  * Threading:  loop thread only.
  * Ownership:  a request lives until it was answered; everything read from it is lent until then. http_respond takes
- *             the body.
+ *             the body. Where a client leaves first (noticed only at shutdown), a request with http_req_on_gone ends
+ *             there and must not be answered any more; one without it stays and must still be answered.
  * Limits:     opts.*; each is enforced with a problem document or, before a request exists, by closing.
  * Errors:     what libmicrohttpd refuses itself (malformed head, too long a head) has its own body.
  */
@@ -52,12 +53,13 @@ struct http_opts {
     const char *address; /* numeric, v4 or v6 */
     uint16_t port;       /* 0: any free one, see http_port */
     unsigned max_connections;
-    unsigned idle_timeout_s;
+    unsigned idle_timeout_s; /* silence; a request must be whole within twice this. 0: no limit */
     size_t max_body_bytes;
     const struct http_route *routes; /* borrowed */
     size_t n_routes;
     void *ctx; /* for the handlers and hooks */
-    /* Before the handler, after routing: false means it answered itself (auth, CORS preflight). May be NULL. */
+    /* Before the handler, after routing: false means it answered itself (auth, CORS preflight). May be NULL.
+     * OPTIONS that has no route of its own comes here with some route of its path; true then means 405. */
     bool (*before)(void *ctx, struct http_req *req, const struct http_route *route);
     /* Answers what has no route: status is 404, 405 (allow: the Allow value), 413, 400. Required. */
     void (*refuse)(void *ctx, struct http_req *req, unsigned status, const char *allow);
@@ -74,8 +76,8 @@ void http_close(struct http *h, int64_t deadline_ms, void (*closed)(void *ctx), 
 
 /* The request */
 const struct http_route *http_req_route(const struct http_req *r);
-enum http_method http_req_method(const struct http_req *r);
-struct str http_req_path(const struct http_req *r);
+enum http_method http_req_method(const struct http_req *r); /* HTTP_METHODS: one we do not know */
+struct str http_req_path(const struct http_req *r);         /* as it came, without the query */
 struct str http_req_param(const struct http_req *r,
                           const char *name); /* of the path; percent-decoded; must exist */
 size_t http_req_query_n(const struct http_req *r);
@@ -91,8 +93,8 @@ void *http_req_data(const struct http_req *r);
 void http_req_on_gone(struct http_req *r, void (*fn)(void *data));
 
 /* The answer */
-void http_add_header(struct http_req *r, const char *name,
-                     struct str value); /* copied; before answering */
+/* Copied; before answering. Left out: a value that is empty or holds a control character, and what passes 4 kB. */
+void http_add_header(struct http_req *r, const char *name, struct str value);
 void http_respond(struct http_req *r, unsigned status, const char *content_type,
                   struct buf *take_body);
 void http_respond_static(struct http_req *r, unsigned status, const char *content_type,
@@ -102,7 +104,10 @@ void http_respond_static(struct http_req *r, unsigned status, const char *conten
  * http_stream_wake); HTTP_STREAM_END ends it well, HTTP_STREAM_ABORT cuts it so that the client sees truncation. */
 enum { HTTP_STREAM_END = -1, HTTP_STREAM_ABORT = -2 };
 typedef int64_t(http_pull_fn)(void *ctx, char *out, size_t max);
-/* gone runs exactly once when the stream is over for whatever reason; the handle is invalid from then on. */
+/* gone runs exactly once when the stream is over for whatever reason; the handle is invalid from then on.
+ * max is at most block_bytes, and less (128 and up) for a client whose request had a long head. NULL, after gone has
+ * run, only if the client of a deferred request has left. A client that does not read for idle_timeout_s is cut off; one
+ * that vanishes while the stream sleeps is noticed when something is written: wake the stream now and then. */
 struct http_stream *http_respond_stream(struct http_req *r, unsigned status,
                                         const char *content_type, size_t block_bytes,
                                         http_pull_fn *pull, void (*gone)(void *ctx), void *ctx);

@@ -1,23 +1,20 @@
 /* Settings: every source, every kind of mistake, and the documents generated from the table. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
-#include <cmocka.h>
-
 #include "server/config/config.h"
 #include "server/config/config_priv.h"
 #include "server/core/mem.h"
+#include "tests/support/run.h"
+#include "tests/support/tmp.h"
 
 enum { TEXT_LIMIT = 1 << 20, PATH_BYTES = 256, MAX_FLAGS = 16 };
 
 struct fixture {
-    char dir[PATH_BYTES];
+    struct tmp_dir tmp;
+    const char *dir;
     char file[PATH_BYTES + 32];
     struct config *c;
     struct buf problems;
@@ -27,8 +24,8 @@ struct fixture {
 static int setup(void **state)
 {
     struct fixture *f = mem_new(struct fixture);
-    (void)snprintf(f->dir, sizeof f->dir, "/tmp/danmakud-config-XXXXXX");
-    assert_non_null(mkdtemp(f->dir));
+    tmp_dir_make(&f->tmp);
+    f->dir = f->tmp.path;
     (void)snprintf(f->file, sizeof f->file, "%s/t.ini", f->dir);
     buf_init(&f->problems, TEXT_LIMIT);
     buf_init(&f->notes, TEXT_LIMIT);
@@ -39,11 +36,7 @@ static int setup(void **state)
 static int teardown(void **state)
 {
     struct fixture *f = *state;
-    char path[PATH_BYTES + 32];
-    (void)unlink(f->file);
-    (void)snprintf(path, sizeof path, "%s/secret", f->dir);
-    (void)unlink(path);
-    (void)rmdir(f->dir);
+    tmp_dir_remove(&f->tmp);
     config_free(f->c);
     buf_deinit(&f->problems);
     buf_deinit(&f->notes);
@@ -485,9 +478,9 @@ static void test_help(void **state)
 
 #define TEST(fn) cmocka_unit_test_setup_teardown(fn, setup, teardown)
 
-int main(void)
+int main(int argc, char **argv)
 {
-    const struct CMUnitTest tests[] = {
+    static const struct CMUnitTest tests[] = {
         TEST(test_defaults),      TEST(test_defaults_are_allowed),
         TEST(test_precedence),    TEST(test_file_from_environment),
         TEST(test_ini_syntax),    TEST(test_all_problems_at_once),
@@ -498,5 +491,5 @@ int main(void)
         TEST(test_documents),     TEST(test_example_loads),
         TEST(test_help),
     };
-    return cmocka_run_group_tests(tests, NULL, NULL);
+    return run_tests(argc, argv, tests, ARRAY_LEN(tests));
 }

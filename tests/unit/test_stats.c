@@ -1,17 +1,12 @@
 /* Counters, histograms and their Prometheus text. The text is read back by a small strict parser, so that a bad row
  * in counters.def fails here and not in somebody's Prometheus. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
-
-#include <cmocka.h>
 
 #include "server/core/mem.h"
 #include "server/stats/prom.h"
 #include "server/stats/stats.h"
+#include "tests/support/run.h"
 
 enum { OUT_LIMIT = 1 << 20, MAX_METRICS = 1024 };
 
@@ -264,12 +259,12 @@ static void test_scrape_off(void **state)
     stats_free(s);
 }
 
-int main(void)
+int main(int argc, char **argv)
 {
-    const struct CMUnitTest tests[] = {
+    static const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_prom_lines),          cmocka_unit_test(test_counters),
         cmocka_unit_test(test_exposition_is_valid), cmocka_unit_test(test_rows),
         cmocka_unit_test(test_histogram),           cmocka_unit_test(test_scrape_off),
     };
-    return cmocka_run_group_tests(tests, NULL, NULL);
+    return run_tests(argc, argv, tests, ARRAY_LEN(tests));
 }
