@@ -284,18 +284,28 @@ static inline bool sequence(const unsigned char *p, size_t left, size_t *ret_len
     return true;
 }
 
-/* Copies plain ASCII; stops at the first byte that needs a look, or when less than a chunk is left on a side. */
+static inline bool is_plain(char c)
+{
+    return (unsigned char)(c - 1) < 0x7F && c != '\\';
+}
+
+/* Copies plain ASCII up to the first byte that needs a look. Names are shorter than a chunk: the rest byte by byte. */
 static inline const char *copy_plain(const char *p, const char *end, struct sink *o)
 {
-    while (end - p >= JSON_CHUNK && o->end - o->p >= JSON_CHUNK) {
-        uint32_t stop = json_chunk_copy(o->p, p);
+    char *to = o->p;
+    while (end - p >= JSON_CHUNK && o->end - to >= JSON_CHUNK) {
+        uint32_t stop = json_chunk_copy(to, p);
         int n = stop != 0 ? __builtin_ctz(stop) : JSON_CHUNK;
         p += n;
-        o->p += n;
+        to += n;
         if (stop != 0) {
             break;
         }
     }
+    while (p < end && to < o->end && is_plain(*p)) {
+        *to++ = *p++;
+    }
+    o->p = to;
     return p;
 }
 
@@ -353,10 +363,31 @@ static const char *copy_blocks(const char *p, const char *end, struct sink *o)
     return p;
 }
 
+/* Most of our text is Chinese: three-byte characters in a row, when there is room for four. */
+static inline const char *copy_cjk(const char *p, const char *end, struct sink *o)
+{
+    char *to = o->p;
+    while (end - p >= 4 && o->end - to >= 4) {
+        const unsigned char *b = (const unsigned char *)p;
+        if (b[0] < 0xE1 || b[0] > 0xEC || (b[1] & 0xC0) != 0x80 || (b[2] & 0xC0) != 0x80) {
+            break;
+        }
+        memcpy(to, p, 4);
+        p += 3;
+        to += 3;
+    }
+    o->p = to;
+    return p;
+}
+
 /* Copies a run of characters that are not ASCII, each cleaned; NULL: the next one does not fit. */
 static inline const char *copy_wide(const char *p, const char *end, struct sink *o)
 {
     do {
+        p = copy_cjk(p, end, o);
+        if (p == end || (unsigned char)*p < 0x80) {
+            break;
+        }
         size_t n;
         bool good = sequence((const unsigned char *)p, (size_t)(end - p), &n);
         if (!(good ? sink_bytes(o, p, n) : sink_char(o, CP_BAD))) {
@@ -403,7 +434,7 @@ struct str json_unescape(struct str raw, char *out, size_t max)
         } else if (c == '\0') {
             p++;
         } else {
-            p = sink_bytes(&o, p, 1) ? p + 1 : NULL;
+            p = NULL; /* plain, and no room for it */
         }
         if (p == NULL) {
             break;
