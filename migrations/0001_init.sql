@@ -22,7 +22,7 @@ CREATE TABLE event (
     text       text,
     medal      text,
     extra      json,             -- NULL: nothing; json, not jsonb, so that it reads back byte for byte
-    PRIMARY KEY (room_id, id)
+    PRIMARY KEY (room_id, id) WITH (fillfactor = 100) -- rows come in order within a room and stay: 2 bytes a row less
 ) PARTITION BY RANGE (id);
 
 -- Its use is an alarm: days are made ahead.

@@ -212,14 +212,14 @@ ALTER TABLE ONLY public.api_token
 --
 
 ALTER TABLE ONLY public.event
-    ADD CONSTRAINT event_pkey PRIMARY KEY (room_id, id);
+    ADD CONSTRAINT event_pkey PRIMARY KEY (room_id, id) WITH (fillfactor='100');
 
 --
 -- Name: event_default event_default_pkey; Type: CONSTRAINT; Schema: public; Owner: -
 --
 
 ALTER TABLE ONLY public.event_default
-    ADD CONSTRAINT event_default_pkey PRIMARY KEY (room_id, id);
+    ADD CONSTRAINT event_default_pkey PRIMARY KEY (room_id, id) WITH (fillfactor='100');
 
 --
 -- Name: rollup_mark rollup_mark_pkey; Type: CONSTRAINT; Schema: public; Owner: -
