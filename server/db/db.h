@@ -1,16 +1,23 @@
 /* server/db/db.h - PostgreSQL, asynchronously on the loop: a pool for queries.
  *
  * A query waits in a bounded queue for a free connection; connections are made, lost and made again behind the
- * scenes (jittered backoff, for ever). Statements are static, named, prepared once per connection. Results are whole
- * and bounded; they are lent for the time of the callback.
+ * scenes (jittered backoff, for ever). While the server cannot be reached, queries are refused at once. Statements are
+ * static, named, prepared once per connection. Results are whole and bounded; they are lent for the time of the
+ * callback.
+ *
+ * A query past its time is answered; its connection gets free when the server has stopped too, which a
+ * statement_timeout a bit below ours makes sure of. A connection without any answer for timeout_ms is given up, and the
+ * idle ones with it.
  *
  * Threading:  loop thread only.
  * Ownership:  arguments are copied before db_query returns.
  * Limits:     opts.pool connections, opts.max_queue waiting queries, opts.timeout_ms per query (queue time included),
- *             opts.max_result_bytes per result.
- * Errors:     ERR_UNAVAILABLE no connection (SQLSTATE 08, 57P, 53, or the socket broke), ERR_RETRY (40, 55),
- *             ERR_TIMEOUT (57014 or no answer), ERR_INVALID the data does not fit (22, 23), ERR_FULL the queue is full,
- *             ERR_TOO_BIG the result, ERR_INTERNAL anything else: a statement of ours is wrong (42).
+ *             opts.max_result_bytes of memory per result: past it reading stops and the connection is given up.
+ * Errors:     ERR_UNAVAILABLE no connection (SQLSTATE 08, 57P, 53, 58, read-only 25006, or the socket broke), ERR_RETRY
+ *             (40, 55, a prepared statement that is gone or outdated, COMMIT of a failed transaction), ERR_TIMEOUT
+ *             (57014 or no answer), ERR_INVALID the data does not fit (22, 23, 54), ERR_FULL the queue is full,
+ *             ERR_TOO_BIG the result or the arguments, ERR_CANCELED closed, ERR_INTERNAL anything else: a statement of
+ *             ours is wrong (42). The message begins with the SQLSTATE if there is one.
  */
 #pragma once
 
@@ -28,8 +35,11 @@ struct db_rows;
 struct loop;
 struct stats;
 
+/* ERR_INVALID: not a connection string at all (the message does not repeat it: it may hold a password). */
+MUST_CHECK enum err_code db_conninfo_check(const char *conninfo, struct err *err);
+
 struct db_opts {
-    const char *conninfo; /* URI or key=value; host names are resolved off the loop */
+    const char *conninfo; /* copied; URI or key=value; host names are resolved off the loop */
     unsigned pool;
     unsigned max_queue;
     int64_t connect_timeout_ms;
@@ -44,7 +54,8 @@ struct db *db_new(struct loop *loop, const struct db_opts *opts,
 void db_close(struct db *db, void (*closed)(void *ctx), void *ctx);
 bool db_is_up(const struct db *db); /* the newest exchange with the server worked */
 typedef void(db_state_fn)(void *ctx, bool up);
-void db_on_state(struct db *db, db_state_fn *fn, void *ctx); /* one listener */
+/* One listener, for changes from now on; not called any more after db_close. */
+void db_on_state(struct db *db, db_state_fn *fn, void *ctx);
 
 struct db_stmt {
     const char *name;
@@ -55,7 +66,7 @@ enum db_type { DB_NULL, DB_I64, DB_TEXT, DB_BYTES, DB_I64_ARRAY, DB_TEXT_ARRAY }
 struct db_arg {
     enum db_type type;
     int64_t i64;
-    struct str text; /* DB_TEXT: valid UTF-8 without NUL; DB_BYTES: anything */
+    struct str text; /* DB_TEXT: valid UTF-8 without NUL, else ERR_INVALID; DB_BYTES: anything */
     const int64_t *i64s;
     const struct str *texts;
     size_t n;

@@ -1,20 +1,24 @@
 /* server/db/db_session.h - one connection of its owner, for transactions and COPY: the writer's.
  *
- * One operation at a time. After ERR_UNAVAILABLE or ERR_TIMEOUT the connection is gone, whether the operation took
- * effect is unknown; the session connects again by itself and calls on_up, and the owner finds out what holds.
+ * One operation at a time (asserted). After ERR_UNAVAILABLE or ERR_TIMEOUT the connection is gone, whether the operation took
+ * effect is unknown; the session connects again by itself and calls on_up, and the owner finds out what holds. The
+ * operation's done comes first, then on_down, then some time later on_up. Prepared statements and an open transaction
+ * are gone with the connection; a transaction that is left open without a word for timeout_ms is ended by the server.
  *
  * Threading:  loop thread only.
  * Ownership:  the script and data of an operation are borrowed until its done; rows are lent for the callback.
- * Errors:     as db.h.
+ * Limits:     a result has at most DB_SESSION_RESULT_MAX bytes.
+ * Errors:     as db.h; ERR_UNAVAILABLE from starting an operation: not connected.
  */
 #pragma once
 
 #include "server/db/db.h"
 
 struct db_session;
+enum { DB_SESSION_RESULT_MAX = 64 << 20 };
 
 struct db_session_opts {
-    const char *conninfo;
+    const char *conninfo; /* strings are copied */
     const char *application_name;
     int64_t connect_timeout_ms;
     int64_t
@@ -27,9 +31,11 @@ struct db_session_opts {
 
 struct db_session *db_session_new(struct loop *loop, const struct db_session_opts *opts,
                                   struct stats *stats);
+/* An operation in flight is done with ERR_CANCELED; then closed is called once, never before this returns. */
 void db_session_close(struct db_session *s, void (*closed)(void *ctx), void *ctx);
 bool db_session_is_up(const struct db_session *s);
 
+/* done: exactly once, never before this returns. It may start the next operation. */
 MUST_CHECK enum err_code db_session_exec(struct db_session *s, const struct db_stmt *stmt,
                                          const struct db_arg *args, size_t n_args, db_done_fn *done,
                                          void *ctx, struct err *err);

@@ -6,7 +6,7 @@
  * Threading:  startup only (blocking libpq; the loop does not run yet).
  * Errors:     ERR_CONFLICT the schema is newer than this program, or an applied file differs (exit 3).
  *             ERR_UNAVAILABLE no connection yet, or another process migrates for long; ERR_RETRY a table stayed
- *             locked: try again. ERR_INVALID the server is too old or not UTF8. Anything else: a migration failed.
+ *             locked: try again. ERR_INVALID no conninfo, or the server is too old or not UTF8. Anything else: a migration failed.
  */
 #pragma once
 

@@ -4,6 +4,7 @@
 #include <poll.h>
 
 #include "server/core/clock.h"
+#include "server/db/db.h"
 #include "server/db/pg_error.h"
 
 static void on_notice(void *ctx, const char *message)
@@ -18,9 +19,13 @@ enum err_code pg_sync_connect(const char *conninfo, PGconn **ret, struct err *er
     static const char *const keys[] = {"connect_timeout", "gssencmode",      "application_name",
                                        "dbname",          "client_encoding", NULL};
     const char *const values[] = {"10", "disable", "danmakud", conninfo, "UTF8", NULL};
-    PGconn *conn = PQconnectdbParams(keys, values, 1);
-    enum err_code code;
+    enum err_code code = db_conninfo_check(conninfo, err);
+    PGconn *conn;
 
+    if (code) {
+        return code;
+    }
+    conn = PQconnectdbParams(keys, values, 1);
     if (!conn) {
         return err_set(err, ERR_NOMEM, "connect: out of memory");
     }

@@ -231,7 +231,7 @@ static void test_unavailable(void **state)
     assert_true(err.msg[0]);
     assert_null(strchr(err.msg, '\n'));
     assert_int_equal(migrate_run("host=127.0.0.1 port=1 dbname=x", &r, &err), ERR_UNAVAILABLE);
-    assert_int_equal(migrate_check("this is no conninfo", &r, &err), ERR_UNAVAILABLE);
+    assert_int_equal(migrate_check("this is no conninfo", &r, &err), ERR_INVALID);
 }
 
 static void test_wrong_encoding(void **state)
