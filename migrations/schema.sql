@@ -115,6 +115,18 @@ CREATE TABLE public.event_default (
 );
 
 --
+-- Name: parked_event; Type: TABLE; Schema: public; Owner: -
+--
+
+CREATE TABLE public.parked_event (
+    id bigint NOT NULL,
+    node smallint NOT NULL,
+    at_ms bigint NOT NULL,
+    reason text NOT NULL,
+    line bytea NOT NULL
+);
+
+--
 -- Name: rollup_mark; Type: TABLE; Schema: public; Owner: -
 --
 
@@ -220,6 +232,13 @@ ALTER TABLE ONLY public.event
 
 ALTER TABLE ONLY public.event_default
     ADD CONSTRAINT event_default_pkey PRIMARY KEY (room_id, id) WITH (fillfactor='100');
+
+--
+-- Name: parked_event parked_event_pkey; Type: CONSTRAINT; Schema: public; Owner: -
+--
+
+ALTER TABLE ONLY public.parked_event
+    ADD CONSTRAINT parked_event_pkey PRIMARY KEY (id);
 
 --
 -- Name: rollup_mark rollup_mark_pkey; Type: CONSTRAINT; Schema: public; Owner: -

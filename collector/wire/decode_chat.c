@@ -29,8 +29,8 @@ struct voice {
 };
 
 struct chat_props {   /* info[0][15] */
-    struct str extra; /* JSON in a string */
-    struct uinfo user;
+    struct str extra; /* JSON in a string, raw */
+    struct medal medal;
 };
 
 struct chat_meta { /* info[0] */
@@ -39,7 +39,7 @@ struct chat_meta { /* info[0] */
     struct decode_opt color;
     int64_t sent_ms;
     int64_t rnd;
-    struct str crc_hex;
+    struct str crc_hex; /* raw */
     int64_t type;
     struct emoticon emoticon;
     struct voice voice;
@@ -50,7 +50,7 @@ struct chat_check { /* info[9] */
     struct str ct;
 };
 
-struct chat_level { /* info[16] */
+struct chat_wealth { /* info[16] */
     int64_t level;
 };
 
@@ -60,21 +60,27 @@ struct chat_info {
     struct chat_user user;
     struct medal medal;
     int64_t guard;
-    struct chat_check check;
-    struct chat_level wealth;
+    struct str check; /* raw: an object, wanted only of old messages */
+    struct chat_wealth wealth;
 };
 
 struct chat {
     struct chat_info info;
 };
 
-struct chat_extra { /* what info[0][15].extra holds */
-    struct str id_str;
-    struct str user_hash;
-    struct str emoticon_unique;
-    struct str emots; /* raw */
-    int64_t reply_uid;
-    struct str reply_name;
+enum {
+    EXTRA_ID,
+    EXTRA_HASH,
+    EXTRA_EMOTICON,
+    EXTRA_EMOTS,
+    EXTRA_REPLY_UID,
+    EXTRA_REPLY_NAME,
+    EXTRA_N
+};
+
+struct chat_extra { /* info[0][15].extra */
+    struct embedded_want want[EXTRA_N];
+    bool is_resolved;
 };
 
 static const struct decode_field emoticon_fields[] = {
@@ -97,7 +103,7 @@ static const struct decode_shape voice_shape = DECODE_OBJECT_SHAPE(voice_fields,
 
 static const struct decode_field props_fields[] = {
     DECODE_KEY("extra", RAW, struct chat_props, extra),
-    DECODE_KEY_SHAPE("user", struct chat_props, user, uinfo_shape),
+    DECODE_KEY_SHAPE("user", struct chat_props, medal, uinfo_medal_only_shape),
 };
 static const struct decode_shape props_shape = DECODE_OBJECT_SHAPE(props_fields, struct chat_props);
 
@@ -107,7 +113,7 @@ static const struct decode_field meta_fields[] = {
     DECODE_ITEM(3, OPT, struct chat_meta, color),
     DECODE_ITEM(4, I64, struct chat_meta, sent_ms),
     DECODE_ITEM(5, I64, struct chat_meta, rnd),
-    DECODE_ITEM_STR(7, struct chat_meta, crc_hex, CHAT_ID_MAX),
+    DECODE_ITEM(7, RAW, struct chat_meta, crc_hex),
     DECODE_ITEM(9, I64, struct chat_meta, type),
     DECODE_ITEM_SHAPE(13, struct chat_meta, emoticon, emoticon_shape),
     DECODE_ITEM_SHAPE(14, struct chat_meta, voice, voice_shape),
@@ -120,10 +126,11 @@ static const struct decode_field check_fields[] = {
 };
 static const struct decode_shape check_shape = DECODE_OBJECT_SHAPE(check_fields, struct chat_check);
 
-static const struct decode_field level_fields[] = {
-    DECODE_ITEM(0, I64, struct chat_level, level),
+static const struct decode_field wealth_fields[] = {
+    DECODE_ITEM(0, I64, struct chat_wealth, level),
 };
-static const struct decode_shape level_shape = DECODE_ARRAY_SHAPE(level_fields, struct chat_level);
+static const struct decode_shape wealth_shape =
+    DECODE_ARRAY_SHAPE(wealth_fields, struct chat_wealth);
 
 static const struct decode_field info_fields[] = {
     DECODE_ITEM_SHAPE(0, struct chat_info, meta, meta_shape),
@@ -131,8 +138,8 @@ static const struct decode_field info_fields[] = {
     DECODE_ITEM_SHAPE(2, struct chat_info, user, chat_user_shape),
     DECODE_ITEM_SHAPE(3, struct chat_info, medal, chat_medal_shape),
     DECODE_ITEM(7, I64, struct chat_info, guard),
-    DECODE_ITEM_SHAPE(9, struct chat_info, check, check_shape),
-    DECODE_ITEM_SHAPE(16, struct chat_info, wealth, level_shape),
+    DECODE_ITEM(9, RAW, struct chat_info, check),
+    DECODE_ITEM_SHAPE(16, struct chat_info, wealth, wealth_shape),
 };
 static const struct decode_shape info_shape = DECODE_ARRAY_SHAPE(info_fields, struct chat_info);
 
@@ -141,36 +148,73 @@ static const struct decode_field chat_fields[] = {
 };
 static const struct decode_shape chat_shape = DECODE_OBJECT_SHAPE(chat_fields, struct chat);
 
-static const struct decode_field extra_fields[] = {
-    DECODE_KEY_STR("id_str", struct chat_extra, id_str, CHAT_ID_MAX),
-    DECODE_KEY_STR("user_hash", struct chat_extra, user_hash, CHAT_ID_MAX),
-    DECODE_KEY_STR("emoticon_unique", struct chat_extra, emoticon_unique, CHAT_ID_MAX),
-    DECODE_KEY("emots", RAW, struct chat_extra, emots),
-    DECODE_KEY("reply_mid", I64, struct chat_extra, reply_uid),
-    DECODE_KEY_STR("reply_uname", struct chat_extra, reply_name, EVENT_UNAME_MAX),
-};
-static const struct decode_shape extra_shape = DECODE_OBJECT_SHAPE(extra_fields, struct chat_extra);
+static void read_extra(struct decoder *d, struct str raw, struct chat_extra *ret)
+{
+    *ret = (struct chat_extra){.want = {
+                                   [EXTRA_ID] = {.key = STR("id_str")},
+                                   [EXTRA_HASH] = {.key = STR("user_hash")},
+                                   [EXTRA_EMOTICON] = {.key = STR("emoticon_unique")},
+                                   [EXTRA_EMOTS] = {.key = STR("emots")},
+                                   [EXTRA_REPLY_UID] = {.key = STR("reply_mid")},
+                                   [EXTRA_REPLY_NAME] = {.key = STR("reply_uname")},
+                               }};
+    ret->is_resolved = decode_find_embedded(d, raw, ret->want, EXTRA_N);
+}
+
+/* Most members of most messages say nothing. */
+static bool has_extra(const struct chat_extra *x, unsigned which)
+{
+    const struct str v = x->want[which].value;
+    return v.len > 0 && !str_eq(v, STR("null")) && !str_eq(v, STR("0")) &&
+           !str_eq(v, x->is_resolved ? STR("\"\"") : STR("\\\"\\\""));
+}
+
+static struct str extra_text(struct decoder *d, const struct chat_extra *x, unsigned which,
+                             size_t max)
+{
+    struct str s = STR_NULL;
+    if (has_extra(x, which)) {
+        struct json j = decode_embedded(d, x->want[which].value, x->is_resolved);
+        s = decode_str(d, &j, max);
+    }
+    return s;
+}
+
+static int64_t extra_int(struct decoder *d, const struct chat_extra *x, unsigned which)
+{
+    int64_t v = 0;
+    if (has_extra(x, which)) {
+        struct json j = decode_embedded(d, x->want[which].value, x->is_resolved);
+        (void)json_int(&j, &v);
+    }
+    return v;
+}
 
 /* Upstream's own id where there is one; older messages are told apart by what is random in them. */
-static int64_t chat_key(enum event_kind kind, const struct chat_info *info,
+static int64_t chat_key(struct decoder *d, enum event_kind kind, const struct chat_info *info,
                         const struct chat_extra *extra)
 {
     struct hash64 h;
+    const struct str id = extra_text(d, extra, EXTRA_ID, CHAT_ID_MAX);
     decode_key_init(&h, kind);
-    if (extra->id_str.len > 0) {
-        hash64_str(&h, extra->id_str);
+    if (id.len > 0) {
+        hash64_str(&h, id);
     } else {
-        hash64_str(&h, info->meta.crc_hex);
+        struct json j;
+        struct chat_check check;
+        json_init(&j, info->check);
+        (void)decode_read(d, &j, &check_shape, &check);
+        hash64_str(&h, decode_str_of(d, info->meta.crc_hex, CHAT_ID_MAX));
         hash64_i64(&h, info->meta.sent_ms);
         hash64_i64(&h, info->meta.rnd);
-        hash64_str(&h, info->check.ct);
+        hash64_str(&h, check.ct);
         hash64_str(&h, info->text);
     }
     return hash64_done(&h);
 }
 
-static void chat_sender(const struct chat_info *info, const struct chat_extra *extra,
-                        struct sender *ret)
+static void chat_sender(struct decoder *d, const struct chat_info *info,
+                        const struct chat_extra *extra, struct sender *ret)
 {
     *ret = (struct sender){
         .uid = info->user.uid,
@@ -179,10 +223,13 @@ static void chat_sender(const struct chat_info *info, const struct chat_extra *e
         .guard = info->guard,
         .wealth = info->wealth.level,
     };
-    int64_t hash;
-    sender_merge(ret, &info->meta.props.user, &info->medal);
-    sender_set_crc(ret, info->meta.crc_hex);
-    if (!ret->has_crc && str_to_i64(extra->user_hash, &hash) && hash >= 0 && hash <= UINT32_MAX) {
+    sender_merge_medal(ret, &info->meta.props.medal, &info->medal);
+    if (ret->uid > 0) {
+        return;
+    }
+    sender_set_crc(ret, decode_str_of(d, info->meta.crc_hex, CHAT_ID_MAX));
+    const int64_t hash = extra_int(d, extra, EXTRA_HASH);
+    if (!ret->has_crc && hash > 0 && hash <= UINT32_MAX) {
         ret->crc = (uint32_t)hash;
         ret->has_crc = true;
     }
@@ -218,12 +265,15 @@ static void put_voice(struct extra *x, const struct voice *v)
 }
 
 /* The names of the small pictures within the text: ["[dog]"]. */
-static void put_emots(struct extra *x, struct str raw)
+static void put_emots(struct extra *x, const struct chat_extra *from)
 {
-    struct json j;
     struct str key;
-    json_init(&j, raw);
-    if (raw.len == 0 || !json_enter_object(&j)) {
+    const size_t used = x->d->used;
+    if (!has_extra(from, EXTRA_EMOTS)) {
+        return;
+    }
+    struct json j = decode_embedded(x->d, from->want[EXTRA_EMOTS].value, from->is_resolved);
+    if (!json_enter_object(&j)) {
         return;
     }
     const struct extra_mark mark = extra_mark(x);
@@ -239,18 +289,21 @@ static void put_emots(struct extra *x, struct str raw)
         x->d->extra.failed = true; /* an empty list is not worth its place */
     }
     extra_check(x, &mark);
+    x->d->used = used;
 }
 
 static void put_reply(struct extra *x, const struct chat_extra *from)
 {
-    if (from->reply_uid == 0 && from->reply_name.len == 0) {
+    const int64_t uid = extra_int(x->d, from, EXTRA_REPLY_UID);
+    const struct str name = extra_text(x->d, from, EXTRA_REPLY_NAME, EVENT_UNAME_MAX);
+    if (uid == 0 && name.len == 0) {
         return;
     }
     const struct extra_mark mark = extra_mark(x);
     jw_key(&x->w, STR("reply"));
     jw_object(&x->w);
-    jw_ki64(&x->w, "uid", from->reply_uid);
-    jw_kstr(&x->w, "name", from->reply_name);
+    jw_ki64(&x->w, "uid", uid);
+    jw_kstr(&x->w, "name", name);
     jw_object_end(&x->w);
     extra_check(x, &mark);
 }
@@ -277,7 +330,9 @@ static void chat_extra(struct decoder *d, const struct chat_info *info,
 {
     struct extra x;
     const struct chat_meta *meta = &info->meta;
-    const struct str id = meta->emoticon.id.len > 0 ? meta->emoticon.id : more->emoticon_unique;
+    const struct str id = meta->emoticon.id.len > 0
+                              ? meta->emoticon.id
+                              : extra_text(d, more, EXTRA_EMOTICON, CHAT_ID_MAX);
     extra_begin(&x, d);
     sender_extra(s, &x);
     if (meta->size != CHAT_SIZE_DEFAULT) {
@@ -290,7 +345,7 @@ static void chat_extra(struct decoder *d, const struct chat_info *info,
     if (meta->voice.url.len > 0) {
         put_voice(&x, &meta->voice);
     }
-    put_emots(&x, more->emots);
+    put_emots(&x, more);
     put_reply(&x, more);
     if (e->mode == CHAT_MODE_POSITIONED) {
         const struct str words = positioned_words(d, info->text);
@@ -313,13 +368,13 @@ static enum decode_status chat(struct decoder *d, struct json *j, enum event_kin
     if (!c.info.text.ptr) {
         return decode_broken(d, "danmaku without info[1]");
     }
-    (void)decode_read_embedded(d, c.info.meta.props.extra, &extra_shape, &more);
+    read_extra(d, c.info.meta.props.extra, &more);
     struct event_draft *e = decode_draft(d, kind);
     if (!e) {
         return DECODE_OK;
     }
     e->text = c.info.text;
-    e->nkey = chat_key(kind, &c.info, &more);
+    e->nkey = chat_key(d, kind, &c.info, &more);
     e->sent_ms = c.info.meta.sent_ms;
     if (c.info.meta.mode > 0) {
         e->mode = (int16_t)decode_clamp(c.info.meta.mode, INT16_MAX);
@@ -328,7 +383,7 @@ static enum decode_status chat(struct decoder *d, struct json *j, enum event_kin
     if (color->is_set && color->value >= 0 && color->value <= RGB_MAX) {
         e->color = (int32_t)color->value;
     }
-    chat_sender(&c.info, &more, &s);
+    chat_sender(d, &c.info, &more, &s);
     sender_apply(&s, e);
     chat_extra(d, &c.info, &more, &s, e);
     return DECODE_OK;

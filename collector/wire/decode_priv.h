@@ -11,10 +11,11 @@
  *      };
  *      static const struct decode_shape gift_shape = DECODE_OBJECT_SHAPE(gift_fields, struct gift);
  *
- * What is missing, null or of another type stays zero. Of a key that comes twice the last one counts.
+ * What is missing, null or of another type stays zero. Of a key that comes twice the first one counts, so that an object
+ * is left as soon as all of its wanted keys were seen.
  *
  * Threading:  one user at a time per decoder.
- * Limits:     DECODE_TEXT_BYTES of text per message; once that is used up, strings come out empty.
+ * Limits:     DECODE_TEXT_BYTES of text per message; once that is used up, strings come out empty. 64 fields a shape.
  */
 #pragma once
 
@@ -23,6 +24,7 @@
 #include <stdint.h>
 
 #include "collector/wire/decode.h"
+#include "collector/wire/embedded.h"
 #include "server/core/buf.h"
 #include "server/core/hash.h"
 #include "server/core/json_read.h"
@@ -126,10 +128,14 @@ bool decode_read(struct decoder *d, struct json *j, const struct decode_shape *s
 /* decode_read of a whole message: also false if it is not JSON to its end. */
 bool decode_read_all(struct decoder *d, struct json *j, const struct decode_shape *shape,
                      void *target);
-/* JSON that stands inside a string: raw is the text between its quotes (DECODE_RAW keeps the quotes). */
-bool decode_read_embedded(struct decoder *d, struct str raw, const struct decode_shape *shape,
-                          void *target);
-/* Text of a string kept by DECODE_RAW or as a key, cleaned, at most max bytes. */
+/* Members of an object that stands as JSON inside a string; raw is the string as DECODE_RAW keeps it. Returns whether
+ * escapes are resolved already: pass that on to decode_embedded, which gives a value as JSON. */
+bool decode_find_embedded(struct decoder *d, struct str raw, struct embedded_want *want, size_t n);
+struct json decode_embedded(struct decoder *d, struct str value, bool is_resolved);
+/* The next value as text, cleaned, at most max bytes; ptr NULL if it is no string or number. */
+struct str decode_str(struct decoder *d, struct json *j, size_t max);
+struct str decode_str_of(struct decoder *d, struct str raw, size_t max); /* raw by DECODE_RAW */
+/* The same for a raw key: what stands between quotes. */
 struct str decode_unescape(struct decoder *d, struct str raw, size_t max);
 
 int64_t decode_clamp(int64_t v, int64_t max); /* into [0, max] */
@@ -176,12 +182,14 @@ struct sender {
     bool is_admin;
 };
 
-extern const struct decode_shape uinfo_shape;      /* struct uinfo: user, uinfo, sender_uinfo */
-extern const struct decode_shape medal_info_shape; /* struct medal: medal_info, fans_medal */
+extern const struct decode_shape uinfo_shape; /* struct uinfo: user, uinfo, sender_uinfo */
+extern const struct decode_shape uinfo_medal_only_shape; /* struct medal: the same */
+extern const struct decode_shape medal_info_shape;       /* struct medal: medal_info, fans_medal */
 extern const struct decode_shape chat_user_shape;  /* struct chat_user: info[2] of a danmaku */
 extern const struct decode_shape chat_medal_shape; /* struct medal: info[3] of a danmaku */
 
 /* What the new form knows takes precedence for the medal and fills gaps for the rest. */
+void sender_merge_medal(struct sender *s, const struct medal *new, const struct medal *old);
 void sender_merge(struct sender *s, const struct uinfo *u, const struct medal *old);
 void sender_set_crc(struct sender *s, struct str hex); /* no-op if it is no hash */
 void sender_apply(const struct sender *s, struct event_draft *e);

@@ -25,6 +25,12 @@ static const struct decode_shape uinfo_medal_shape =
 static const struct decode_shape uinfo_level_shape =
     DECODE_OBJECT_SHAPE(uinfo_level_fields, struct uinfo_level);
 
+static const struct decode_field medal_only_fields[] = {
+    {.key = {"medal", 5}, .type = DECODE_SHAPE, .shape = &uinfo_medal_shape},
+};
+const struct decode_shape uinfo_medal_only_shape =
+    DECODE_OBJECT_SHAPE(medal_only_fields, struct medal);
+
 static const struct decode_field uinfo_fields[] = {
     DECODE_KEY("uid", I64, struct uinfo, uid),
     DECODE_KEY_SHAPE("base", struct uinfo, base, uinfo_base_shape),
@@ -70,6 +76,19 @@ static bool medal_is_same(const struct medal *a, const struct medal *b)
     return a->anchor_uid != 0 ? a->anchor_uid == b->anchor_uid : str_eq(a->name, b->name);
 }
 
+void sender_merge_medal(struct sender *s, const struct medal *new, const struct medal *old)
+{
+    if (!medal_is_worn(new)) {
+        s->medal = *old;
+        return;
+    }
+    s->medal = *new;
+    if (medal_is_same(new, old)) {
+        s->medal.room_id = old->room_id;
+        s->medal.anchor_uid = old->anchor_uid;
+    }
+}
+
 void sender_merge(struct sender *s, const struct uinfo *u, const struct medal *old)
 {
     if (s->uid <= 0) {
@@ -81,15 +100,7 @@ void sender_merge(struct sender *s, const struct uinfo *u, const struct medal *o
     if (s->wealth == 0) {
         s->wealth = u->wealth.level;
     }
-    if (!medal_is_worn(&u->medal)) {
-        s->medal = *old;
-        return;
-    }
-    s->medal = u->medal;
-    if (medal_is_same(&u->medal, old)) {
-        s->medal.room_id = old->room_id;
-        s->medal.anchor_uid = old->anchor_uid;
-    }
+    sender_merge_medal(s, &u->medal, old);
 }
 
 void sender_set_crc(struct sender *s, struct str hex)

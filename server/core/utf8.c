@@ -136,21 +136,22 @@ static const uint8_t *skip_valid(const uint8_t *p, const uint8_t *end, bool nul_
 bool utf8_valid(struct str s)
 {
     const uint8_t *p = (const uint8_t *)s.ptr;
-    const uint8_t *end = p + s.len;
 
-    return s.len == 0 || skip_valid(p, end, true) == end;
+    /* Not even 0 may be added to a NULL. */
+    return s.len == 0 || skip_valid(p, p + s.len, true) == p + s.len;
 }
 
 size_t utf8_clean(struct str s, char *out, bool *ret_changed)
 {
     const uint8_t *p = (const uint8_t *)s.ptr;
-    const uint8_t *end = p + s.len;
+    const uint8_t *end;
     char *o = out;
 
     *ret_changed = false;
     if (s.len == 0) {
         return 0;
     }
+    end = p + s.len;
     for (;;) {
         const uint8_t *good = skip_valid(p, end, false);
         size_t bad;

@@ -242,6 +242,9 @@ static bool on_result(struct db_conn *c, PGresult *res)
 
 static void end_exec(struct db_conn *c)
 {
+    if (c->phase == PHASE_COPY && !c->copy_ended) {
+        set_error(c, ERR_INTERNAL, "the statement is no COPY FROM STDIN");
+    }
     if (!c->code && PQresultMemorySize(c->res) > c->opts.max_result_bytes) {
         set_error(c, ERR_TOO_BIG, "the result is too big");
     }

@@ -527,7 +527,7 @@ static void test_server_hangs(void **state)
     struct answer a[4];
 
     (void)state;
-    opts.timeout_ms = 500;
+    opts.timeout_ms = 1500;
     opts.connect_timeout_ms = 500;
     open_up(&f, &opts);
     assert_works(&f);

@@ -373,7 +373,7 @@ static void test_extra_is_bounded(void **state)
         buf_put(&b, STR("\\u0001"));
     }
     buf_put(&b, STR("\"},{\"extra\":\"{\\\"reply_mid\\\":7,\\\"emots\\\":{"));
-    for (int i = 0; i < 60; i++) {
+    for (int i = 0; i < 200; i++) {
         buf_printf(&b, "%s\\\"%d", i ? "," : "", i);
         for (int k = 0; k < 60; k++) {
             buf_put(&b, STR("\\\\u0001"));
@@ -400,9 +400,14 @@ static void test_doubled_keys(void **state)
             "{\"cmd\":\"SEND_GIFT\",\"data\":{\"giftId\":1,\"num\":5},\"data\":{\"giftId\":2,"
             "\"uid\":8,\"uid\":\"9\",\"total_coin\":7,\"coin_type\":\"gold\",\"total_coin\":[]}}"),
         EVENT_GIFT);
-    assert_int_equal(e->item_id, 2);
-    assert_int_equal(e->num, 0);
-    assert_int_equal(e->actor, 9);
+    assert_int_equal(e->item_id, 1);
+    assert_int_equal(e->num, 5);
+    assert_int_equal(e->actor, 0);
+    e = one(DECODE("{\"cmd\":\"SEND_GIFT\",\"data\":{\"giftId\":1,\"uid\":8,\"uid\":\"9\",\"total_"
+                   "coin\":[],"
+                   "\"coin_type\":\"gold\",\"total_coin\":7}}"),
+            EVENT_GIFT);
+    assert_int_equal(e->actor, 8);
     assert_int_equal(e->value_mcny, 0);
 }
 

@@ -1,0 +1,33 @@
+/* collector/writer/upkeep.h - what the stored events need besides being written: partitions of the coming days,
+ * minutes rolled up, the BRIN index summarized.
+ *
+ * One task at a time, on a connection of its own, so that it never delays a batch.
+ *
+ *   partitions   at start (upkeep_ready tells the writer) and hourly: from the day of the mark to three days ahead
+ *   roll-up      every few seconds: minutes that are over and completely written, in steps of at most an hour
+ *   summarize    each minute: the newest partitions, so that all-room windows stay quick
+ *
+ * Threading:  loop thread only.
+ * Errors:     logged once per change, tried again with the next tick.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+
+struct loop;
+struct stats;
+struct upkeep;
+
+struct upkeep_opts {
+    const char *conninfo;
+    int64_t timeout_ms;
+    void (*on_ready)(void *ctx);       /* the partitions exist; once */
+    int64_t (*mark_id)(void *ctx);     /* committed id, -1 unknown: partitions begin at its day */
+    int64_t (*complete_id)(void *ctx); /* every event below is written */
+    void *ctx;
+};
+
+struct upkeep *upkeep_new(struct loop *loop, const struct upkeep_opts *opts, struct stats *stats);
+void upkeep_start(struct upkeep *u); /* the mark is known */
+void upkeep_close(struct upkeep *u, void (*closed)(void *ctx), void *ctx);

@@ -1,0 +1,489 @@
+#include "collector/writer/writer.h"
+
+#include "collector/writer/batch.h"
+#include "collector/writer/writer_priv.h"
+#include "server/core/assert.h"
+#include "server/core/backoff.h"
+#include "server/core/buf.h"
+#include "server/core/id.h"
+#include "server/core/log.h"
+#include "server/core/mem.h"
+#include "server/core/rng.h"
+#include "server/db/db_session.h"
+#include "server/loop/loop.h"
+#include "server/stats/stats.h"
+
+enum {
+    CONNECT_TIMEOUT_MS = 10000,
+    RETRY_BASE_MS = 200,
+    RETRY_MAX_MS = 10000,
+    NODE_RETRY_MS = 1000,
+};
+
+static void proceed(struct writer *w);
+
+static void drop_batch(struct writer *w)
+{
+    for (size_t i = 0; i < w->batch_n; i++) {
+        struct event *e = w->batch[i];
+        event_unref(&e);
+    }
+    w->batch_n = 0;
+}
+
+static void close_now(struct writer *w);
+
+/* Closing is done when nothing is left to write, or the deadline says so. */
+static bool close_if_drained(struct writer *w)
+{
+    if (w->closed == NULL || w->n_open > 0) {
+        return w->closed != NULL;
+    }
+    if (w->giving_up || w->fenced) {
+        close_now(w);
+        return true;
+    }
+    return false;
+}
+
+static void wait_ms(struct writer *w, int64_t ms)
+{
+    w->waiting = true;
+    loop_timer_start(&w->timer, ms, 0);
+}
+
+static void retry(struct writer *w)
+{
+    stats_inc(w->stats, STAT_BATCH_RETRIES);
+    drop_batch(w);
+    w->step = STEP_NONE;
+    wait_ms(w, backoff_next_ms(&w->backoff, &w->rng));
+}
+
+static void fence(struct writer *w, int64_t found)
+{
+    w->fenced = true;
+    stats_set(w->stats, STAT_WRITER_FENCED, 1);
+    LOG(ERROR, "writer",
+        "another process has written with this node number: nothing more is written here; give "
+        "each process its "
+        "own `node` and restart this one",
+        KV_I64("node", w->opts.node), KV_I64("mark", found), KV_I64("expected", w->committed));
+    drop_batch(w);
+    w->step = STEP_NONE;
+    (void)close_if_drained(w);
+}
+
+/* Connection-level failures are the session's business: it connects again and says on_up. The rest is retried here. */
+static void step_failed(struct writer *w, enum err_code code, const struct err *err)
+{
+    enum step step = w->step;
+    if (step == STEP_COMMIT && w->batch_n > 0) {
+        w->in_doubt = w->batch[w->batch_n - 1]->id;
+    }
+    if (code == ERR_UNAVAILABLE || code == ERR_TIMEOUT || code == ERR_CANCELED) {
+        stats_inc(w->stats, STAT_BATCH_RETRIES);
+        drop_batch(w);
+        w->step = STEP_NONE;
+        if (db_session_is_up(w->session)) {
+            wait_ms(w, backoff_next_ms(&w->backoff, &w->rng));
+        }
+        return;
+    }
+    if (code == ERR_INVALID && step == STEP_COPY) {
+        /* A row is refused. Halve until it stands alone, then park it. */
+        stats_inc(w->stats, STAT_BATCH_REFUSED);
+        w->park = w->batch_n == 1;
+        w->cap_rows = (w->batch_n + 1) / 2;
+        (void)snprintf(w->reason, sizeof(w->reason), "%s", err->msg);
+        if (w->park) {
+            LOG(ERROR, "writer", "PostgreSQL refuses an event; it is kept in table parked_event",
+                KV_I64("id", w->batch[0]->id), KV_I64("room", w->batch[0]->room_id),
+                KV_CSTR("error", err->msg));
+        }
+    } else {
+        LOG(WARN, "writer", "a batch failed, trying again", KV_I64("step", step),
+            KV_CSTR("error", err->msg));
+        wait_ms(w, backoff_next_ms(&w->backoff, &w->rng));
+    }
+    drop_batch(w);
+    w->step = STEP_ROLLBACK;
+    proceed(w);
+}
+
+static void on_mark(struct writer *w, const struct db_rows *rows)
+{
+    int64_t mark = db_rows_n(rows) == 1 ? db_i64(rows, 0, 0) : -1;
+    if (mark < 0) {
+        mark = 0; /* the row was inserted by the same statement */
+    }
+    if (w->committed >= 0 && mark != w->committed && mark != w->in_doubt) {
+        fence(w, mark);
+        return;
+    }
+    w->in_doubt = 0;
+    w->committed = mark;
+    if (w->complete < mark) {
+        w->complete = mark;
+    }
+    w->opts.source.committed(w->opts.source.ctx, mark);
+    if (!w->mark_told) {
+        w->mark_told = true;
+        if (w->opts.on_mark != NULL) {
+            w->opts.on_mark(w->opts.ctx, mark);
+        }
+        upkeep_start(w->upkeep);
+    }
+    w->poked = true;
+    w->step = STEP_NONE;
+    proceed(w);
+}
+
+static void batch_committed(struct writer *w)
+{
+    w->committed = w->batch[w->batch_n - 1]->id;
+    if (w->complete < w->committed) {
+        w->complete = w->committed;
+    }
+    stats_inc(w->stats, STAT_BATCHES);
+    stats_add(w->stats, w->park ? STAT_EVENTS_PARKED : STAT_ROWS_WRITTEN, (int64_t)w->batch_n);
+    stats_observe_ms(w->batch_time, (double)(loop_now_ms(w->loop) - w->begun_ms));
+    backoff_reset(&w->backoff);
+    bool full = w->batch_n >= w->cap_rows;
+    w->park = false;
+    if (w->cap_rows < w->opts.batch_rows) {
+        w->cap_rows = w->cap_rows * 2 < w->opts.batch_rows ? w->cap_rows * 2 : w->opts.batch_rows;
+        full = true; /* go on at once: the rest of a halved batch waits */
+    }
+    drop_batch(w);
+    w->step = STEP_NONE;
+    w->opts.source.committed(w->opts.source.ctx, w->committed);
+    w->poked = true; /* ask once more: what came meanwhile is the next batch */
+    if (!full && w->closed == NULL) {
+        loop_timer_start(&w->timer, w->opts.batch_age_ms, 0);
+        return;
+    }
+    proceed(w);
+}
+
+static void on_step(void *ctx, enum err_code code, const struct err *err,
+                    const struct db_rows *rows)
+{
+    struct writer *w = ctx;
+    if (w->n_open > 0) { /* closing: nothing counts any more */
+        w->step = STEP_NONE;
+        return;
+    }
+    if (code != ERR_OK) {
+        if (w->step == STEP_ROLLBACK) {
+            w->step = STEP_NONE;
+            if (db_session_is_up(w->session) && !w->waiting) {
+                wait_ms(w, backoff_next_ms(&w->backoff, &w->rng));
+            }
+            return;
+        }
+        step_failed(w, code, err);
+        return;
+    }
+    switch (w->step) {
+    case STEP_NODE:
+        w->node_ours = db_rows_n(rows) == 1 && db_bool(rows, 0, 0);
+        w->step = STEP_NONE;
+        if (!w->node_ours) {
+            stats_set(w->stats, STAT_WRITER_FENCED, 1);
+            if (!w->down_logged) {
+                w->down_logged = true;
+                LOG(ERROR, "writer",
+                    "another running process uses this node number: waiting for it to end; give "
+                    "each process its own `node`",
+                    KV_I64("node", w->opts.node));
+            }
+            wait_ms(w, NODE_RETRY_MS);
+            return;
+        }
+        stats_set(w->stats, STAT_WRITER_FENCED, 0);
+        w->down_logged = false;
+        w->step = STEP_MARK;
+        break;
+    case STEP_MARK:
+        on_mark(w, rows);
+        return;
+    case STEP_BEGIN:
+        w->step = STEP_LOCK;
+        break;
+    case STEP_LOCK:
+        if (db_rows_n(rows) != 1 || db_i64(rows, 0, 0) != w->committed) {
+            fence(w, db_rows_n(rows) == 1 ? db_i64(rows, 0, 0) : -1);
+            return;
+        }
+        w->step = w->park ? STEP_PARK : STEP_COPY;
+        break;
+    case STEP_COPY:
+    case STEP_PARK:
+        w->step = STEP_SET;
+        break;
+    case STEP_SET:
+        w->step = STEP_COMMIT;
+        break;
+    case STEP_COMMIT:
+        batch_committed(w);
+        return;
+    case STEP_ROLLBACK:
+        w->step = STEP_NONE;
+        break;
+    case STEP_NONE:
+    case STEP_FETCH:
+        UNREACHABLE();
+    }
+    proceed(w);
+}
+
+static void on_fetched(void *ctx, struct event **events, size_t n, bool lost)
+{
+    struct writer *w = ctx;
+    (void)lost; /* counted and told by the source, which knows how many */
+    ASSERT(w->step == STEP_FETCH && w->batch_n == 0);
+    memcpy(w->batch, events, n * sizeof(struct event *));
+    w->batch_n = n;
+    w->step = STEP_NONE;
+    if (w->n_open > 0 || !db_session_is_up(w->session)) {
+        drop_batch(w);
+        (void)close_if_drained(w);
+        return;
+    }
+    if (n == 0) {
+        w->complete = id_first_of_ms(loop_wall_ms(w->loop)) - 1;
+        if (w->complete < w->committed) {
+            w->complete = w->committed;
+        }
+        if (w->closed != NULL) {
+            close_now(w);
+        } else if (w->poked) {
+            loop_timer_start(&w->timer, w->opts.batch_age_ms, 0);
+        }
+        return;
+    }
+    buf_clear(&w->copy);
+    for (size_t i = 0; i < n; i++) {
+        batch_put(&w->copy, w->batch[i]);
+    }
+    ASSERT(buf_ok(&w->copy)); /* its limit covers batch_bytes of escaped text and one event more */
+    w->begun_ms = loop_now_ms(w->loop);
+    w->step = STEP_BEGIN;
+    proceed(w);
+}
+
+static void proceed(struct writer *w)
+{
+    if (close_if_drained(w) && w->n_open > 0) {
+        return;
+    }
+    if (w->step == STEP_NONE) {
+        if (w->fenced || w->waiting || !db_session_is_up(w->session)) {
+            return;
+        }
+        if (!w->node_ours) {
+            w->step = STEP_NODE;
+        } else if (w->committed < 0 || w->in_doubt != 0) {
+            w->step = STEP_MARK;
+        } else if (w->ready && (w->poked || w->closed != NULL)) {
+            w->poked = false;
+            loop_timer_stop(&w->timer);
+            w->step = STEP_FETCH;
+            w->opts.source.fetch(w->opts.source.ctx, w->committed, w->cap_rows, w->opts.batch_bytes,
+                                 on_fetched, w);
+            return;
+        } else {
+            return;
+        }
+    }
+    struct err err = {0};
+    enum err_code code = writer_start_step(w, &err);
+    if (code != ERR_OK) {
+        LOG(WARN, "writer", "the database does not take a statement, trying again",
+            KV_CSTR("error", err.msg));
+        retry(w);
+    }
+}
+
+static void on_timer(void *ctx)
+{
+    struct writer *w = ctx;
+    w->waiting = false;
+    if (w->step == STEP_NONE) {
+        proceed(w);
+    }
+}
+
+static void on_up(void *ctx)
+{
+    struct writer *w = ctx;
+    LOG(INFO, "writer", "connected to the database", KV_I64("committed_id", w->committed));
+    w->waiting = false;
+    w->node_ours = false;
+    /* The mark is read again: a commit may have gone through although its answer did not come. */
+    if (w->committed >= 0 && w->in_doubt == 0) {
+        w->in_doubt = w->committed;
+    }
+    if (w->step == STEP_NONE) {
+        proceed(w);
+    }
+}
+
+static void on_down(void *ctx, const struct err *err)
+{
+    (void)ctx;
+    LOG(WARN, "writer", "the database is away: events wait and are written when it is back",
+        KV_CSTR("error", err->msg));
+}
+
+static void on_partitions(void *ctx)
+{
+    struct writer *w = ctx;
+    w->ready = true;
+    w->poked = true;
+    if (w->step == STEP_NONE) {
+        proceed(w);
+    }
+}
+
+static int64_t mark_id(void *ctx)
+{
+    return writer_committed(ctx);
+}
+
+static int64_t complete_id(void *ctx)
+{
+    return ((struct writer *)ctx)->complete;
+}
+
+static void on_deadline(void *ctx)
+{
+    struct writer *w = ctx;
+    w->giving_up = true;
+    if (w->step != STEP_FETCH) {
+        close_now(w);
+    }
+}
+
+struct writer *writer_new(struct loop *loop, const struct writer_opts *opts, struct stats *stats)
+{
+    struct writer *w = mem_new(struct writer);
+    w->loop = loop;
+    w->stats = stats;
+    w->opts = *opts;
+    w->batch_time = stats_histogram_new(stats, "danmakud_batch_ms",
+                                        "Time of a batch from BEGIN to COMMIT, ms.");
+    w->on_step = on_step;
+    w->committed = -1;
+    w->cap_rows = opts->batch_rows;
+    w->batch = mem_new_array(struct event *, opts->batch_rows);
+    /* Every byte may double by escaping; numbers take up to 300 bytes a row. */
+    buf_init(&w->copy, opts->batch_bytes * 2 + opts->batch_rows * 300 + (size_t)64 * 1024);
+    rng_seed_system(&w->rng);
+    backoff_init(&w->backoff, RETRY_BASE_MS, RETRY_MAX_MS, 25);
+    loop_timer_init(&w->timer, loop, on_timer, w);
+    loop_timer_init(&w->deadline, loop, on_deadline, w);
+    const struct db_session_opts session = {
+        .conninfo = opts->conninfo,
+        .application_name = "danmakud writer",
+        .connect_timeout_ms = CONNECT_TIMEOUT_MS,
+        .timeout_ms = opts->timeout_ms,
+        .on_up = on_up,
+        .on_down = on_down,
+        .ctx = w,
+    };
+    const struct upkeep_opts upkeep = {
+        .conninfo = opts->conninfo,
+        .timeout_ms = opts->timeout_ms,
+        .on_ready = on_partitions,
+        .mark_id = mark_id,
+        .complete_id = complete_id,
+        .ctx = w,
+    };
+    w->upkeep = upkeep_new(loop, &upkeep, stats);
+    w->session = db_session_new(loop, &session, stats);
+    return w;
+}
+
+void writer_poke(struct writer *w)
+{
+    if (w->poked) {
+        return;
+    }
+    w->poked = true;
+    if (w->step == STEP_NONE && !w->waiting && !loop_timer_armed(&w->timer)) {
+        loop_timer_start(&w->timer, w->opts.batch_age_ms, 0);
+    }
+}
+
+static void one_closed(struct writer *w)
+{
+    if (--w->n_open > 0) {
+        return;
+    }
+    void (*closed)(void *ctx, int64_t committed) = w->closed;
+    void *ctx = w->closed_ctx;
+    int64_t committed = w->committed;
+    drop_batch(w);
+    buf_deinit(&w->copy);
+    mem_free(w->batch);
+    mem_free(w);
+    closed(ctx, committed);
+}
+
+static void on_session_closed(void *ctx)
+{
+    one_closed(ctx);
+}
+
+static void on_upkeep_closed(void *ctx)
+{
+    one_closed(ctx);
+}
+
+static void close_now(struct writer *w)
+{
+    if (w->n_open > 0) {
+        return;
+    }
+    loop_timer_stop(&w->timer);
+    loop_timer_stop(&w->deadline);
+    w->n_open = 2;
+    db_session_close(w->session, on_session_closed, w);
+    upkeep_close(w->upkeep, on_upkeep_closed, w);
+}
+
+void writer_close(struct writer *w, int64_t deadline_ms,
+                  void (*closed)(void *ctx, int64_t committed), void *ctx)
+{
+    ASSERT(w->closed == NULL && closed != NULL);
+    w->closed = closed;
+    w->closed_ctx = ctx;
+    w->poked = true;
+    loop_timer_start(&w->deadline, deadline_ms, 0);
+    if (w->fenced) {
+        close_now(w);
+    } else if (w->step == STEP_NONE && !w->waiting) {
+        proceed(w);
+    }
+}
+
+int64_t writer_committed(const struct writer *w)
+{
+    return w->committed;
+}
+
+enum writer_state writer_state(const struct writer *w)
+{
+    if (w->fenced) {
+        return WRITER_FENCED;
+    }
+    if (!db_session_is_up(w->session) || w->committed < 0) {
+        return WRITER_CONNECTING;
+    }
+    if (w->waiting) {
+        return WRITER_WAITING;
+    }
+    return w->step == STEP_NONE ? WRITER_IDLE : WRITER_WRITING;
+}

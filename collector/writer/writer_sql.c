@@ -1,0 +1,65 @@
+/* The statements of the writer's steps. */
+#include "collector/writer/batch.h"
+#include "collector/writer/writer_priv.h"
+#include "server/core/assert.h"
+
+enum { LOCK_CLASS = 71530 }; /* advisory locks (LOCK_CLASS, node): one live process per node */
+
+static enum err_code exec(struct writer *w, const struct db_stmt *stmt, const struct db_arg *args,
+                          size_t n, struct err *err)
+{
+    return db_session_exec(w->session, stmt, args, n, w->on_step, w, err);
+}
+
+enum err_code writer_start_step(struct writer *w, struct err *err)
+{
+    static const struct db_stmt node = {
+        "writer_node", "SELECT pg_try_advisory_lock($1::int8::int4, $2::int8::int4)"};
+    static const struct db_stmt mark = {
+        "writer_mark",
+        "WITH made AS (INSERT INTO writer_mark (node, last_id, alive_ms) VALUES ($1::int8, 0, $2) "
+        "ON CONFLICT DO NOTHING) SELECT last_id FROM writer_mark WHERE node = $1::int8 FOR UPDATE"};
+    static const struct db_stmt begin = {"writer_begin", "BEGIN"};
+    static const struct db_stmt lock = {
+        "writer_lock", "SELECT last_id FROM writer_mark WHERE node = $1::int8 FOR UPDATE"};
+    static const struct db_stmt park = {"writer_park",
+                                        "INSERT INTO parked_event (id, node, at_ms, reason, line) "
+                                        "VALUES ($1, $2::int8, $3, $4, $5)"};
+    static const struct db_stmt set = {
+        "writer_set", "UPDATE writer_mark SET last_id = $2, alive_ms = $3 WHERE node = $1::int8"};
+    static const struct db_stmt commit = {"writer_commit", "COMMIT"};
+    static const struct db_stmt rollback = {"writer_rollback", "ROLLBACK"};
+
+    const struct db_arg me = DB_ARG_I64(w->opts.node);
+    const struct db_arg now = DB_ARG_I64(loop_wall_ms(w->loop));
+    switch (w->step) {
+    case STEP_NODE:
+        return exec(w, &node, (const struct db_arg[]){DB_ARG_I64(LOCK_CLASS), me}, 2, err);
+    case STEP_MARK:
+        return exec(w, &mark, (const struct db_arg[]){me, now}, 2, err);
+    case STEP_BEGIN:
+        return exec(w, &begin, NULL, 0, err);
+    case STEP_LOCK:
+        return exec(w, &lock, &me, 1, err);
+    case STEP_COPY:
+        return db_session_copy(w->session, BATCH_COPY_SQL, buf_str(&w->copy), w->on_step, w, err);
+    case STEP_PARK:
+        return exec(w, &park,
+                    (const struct db_arg[]){DB_ARG_I64(w->batch[0]->id), me, now,
+                                            DB_ARG_TEXT(str_of(w->reason)),
+                                            DB_ARG_BYTES(buf_str(&w->copy))},
+                    5, err);
+    case STEP_SET:
+        return exec(w, &set,
+                    (const struct db_arg[]){me, DB_ARG_I64(w->batch[w->batch_n - 1]->id), now}, 3,
+                    err);
+    case STEP_COMMIT:
+        return exec(w, &commit, NULL, 0, err);
+    case STEP_ROLLBACK:
+        return exec(w, &rollback, NULL, 0, err);
+    case STEP_NONE:
+    case STEP_FETCH:
+        break;
+    }
+    UNREACHABLE();
+}
