@@ -12,6 +12,7 @@
 #include <stdint.h>
 
 #include "server/core/attr.h"
+#include "server/core/buf.h"
 #include "server/core/err.h"
 #include "server/core/str.h"
 #include "server/http/http.h"
@@ -53,7 +54,7 @@ struct api_opts {
     struct stats *stats;
     struct api_ops ops;
     bool
-        local_only; /* bound to loopback: without any token everybody has all scopes but admin and revenue */
+        local_only; /* bound to loopback: without any token everybody has the scopes read and stream */
 };
 
 struct api *api_new(const struct api_opts *opts);
@@ -61,4 +62,7 @@ struct api *api_new(const struct api_opts *opts);
 MUST_CHECK enum err_code api_listen(struct api *a, const char *address, uint16_t port,
                                     struct http **ret, struct err *err);
 void api_quiesce(struct api *a); /* readyz says 503, streams end politely */
-void api_free(struct api *a);    /* after http_close */
+void api_free(struct api *a);    /* after http_close, before the db is closed */
+
+/* One line per route: "GET /api/v1/rooms listRooms". */
+void api_print_routes(struct buf *out);

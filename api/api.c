@@ -1,0 +1,111 @@
+#include "api/api.h"
+
+#include "api/api_priv.h"
+#include "api/auth.h"
+#include "api/frames.h"
+#include "api/gate.h"
+#include "api/handlers/handlers.h"
+#include "api/hub.h"
+#include "api/tickets.h"
+#include "server/config/config.h"
+#include "server/core/mem.h"
+#include "server/db/db.h"
+#include "server/feed/feed.h"
+#include "server/loop/loop.h"
+
+enum { IDLE_TIMEOUT_S = 60, BODY_MAX = 65536 };
+
+static const struct http_route routes[] = {
+#define X(METHOD, path, handler, scope, operation_id)                                              \
+    {HTTP_##METHOD, path, handler, operation_id, SCOPE_##scope},
+#include "api/routes.def"
+#undef X
+};
+
+static const char *const route_methods[] = {
+#define X(METHOD, path, handler, scope, operation_id) #METHOD,
+#include "api/routes.def"
+#undef X
+};
+
+void api_print_routes(struct buf *out)
+{
+    for (size_t i = 0; i < ARRAY_LEN(routes); i++) {
+        buf_printf(out, "%s %s %s\n", route_methods[i], routes[i].path, routes[i].operation_id);
+    }
+}
+
+struct api *api_new(const struct api_opts *opts)
+{
+    struct api *a = mem_new(struct api);
+    a->opts = *opts;
+    a->started_ms = loop_wall_ms(opts->loop);
+    a->frames = frames_new(opts->stats);
+    a->tickets = tickets_new();
+    a->hub = hub_new(a);
+    a->auth = auth_new(&(struct auth_opts){
+        .loop = opts->loop,
+        .db = opts->db,
+        .stats = opts->stats,
+        .open = opts->local_only || opts->config->allow_public,
+    });
+    return a;
+}
+
+enum err_code api_listen(struct api *a, const char *address, uint16_t port, struct http **ret,
+                         struct err *err)
+{
+    struct http_opts opts = {
+        .address = address,
+        .port = port,
+        .max_connections = (unsigned)a->opts.config->max_connections,
+        .idle_timeout_s = IDLE_TIMEOUT_S,
+        .max_body_bytes = BODY_MAX,
+        .routes = routes,
+        .n_routes = ARRAY_LEN(routes),
+        .ctx = a,
+        .before = gate_before,
+        .refuse = gate_refuse,
+        .decorate = gate_decorate,
+    };
+    enum err_code code = http_open(a->opts.loop, &opts, a->opts.stats, &a->http, err);
+    if (code == ERR_OK) {
+        *ret = a->http;
+    }
+    return code;
+}
+
+void api_quiesce(struct api *a)
+{
+    a->quiesced = true;
+    hub_end_all(a->hub);
+}
+
+void api_free(struct api *a)
+{
+    if (a == NULL) {
+        return;
+    }
+    hub_free(a->hub);
+    auth_free(a->auth);
+    tickets_free(a->tickets);
+    frames_free(a->frames);
+    mem_free(a);
+}
+
+int64_t api_now_ms(const struct api *a)
+{
+    return loop_wall_ms(a->opts.loop);
+}
+
+int64_t api_committed(const struct api *a)
+{
+    return a->opts.ops.committed(a->opts.ops.ctx);
+}
+
+bool api_knows_room(const struct api *a, int64_t room_id)
+{
+    struct api_room room;
+    return feed_room_last(a->opts.feed, room_id) != FEED_NO_SEQ ||
+           a->opts.ops.room(a->opts.ops.ctx, room_id, &room);
+}

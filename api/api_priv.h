@@ -1,0 +1,41 @@
+/* api/api_priv.h - what the files of api/ share: the object behind struct api, jobs, answers.
+ *
+ * Threading:  loop thread only.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "api/api.h"
+
+struct auth;
+struct frames;
+struct hub;
+struct tickets;
+
+struct api {
+    struct api_opts opts; /* its pointers are borrowed */
+    struct http *http;    /* owned by the caller of api_listen; NULL before */
+    struct auth *auth;    /* owned, as all below */
+    struct tickets *tickets;
+    struct frames *frames;
+    struct hub *hub;
+    int64_t started_ms; /* wall */
+    bool quiesced;
+};
+
+/* Scopes are bits; a route's tag is the one it needs. */
+enum scope {
+#define X(NAME, bit, name) SCOPE_##NAME = 1 << (bit),
+#include "api/scope.def"
+#undef X
+};
+enum { SCOPE_NONE = 0, SCOPES_ANONYMOUS = SCOPE_READ | SCOPE_STREAM };
+
+int64_t api_now_ms(const struct api *a); /* wall */
+/* Newest id known to be in the database; -1 while unknown. */
+int64_t api_committed(const struct api *a);
+/* True if the room is collected now or was lately: no need to ask the database whether it exists. */
+bool api_knows_room(const struct api *a, int64_t room_id);

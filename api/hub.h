@@ -1,0 +1,55 @@
+/* api/hub.h - all live streams, and when they are woken.
+ *
+ * A stream is a cursor into the ring and a filter. One reader of the ring stands for all of them: when something is
+ * published, the streams that sleep are looked through, and those with a match are woken. Few streams are woken at the
+ * end of the loop's turn; many are woken per tick that grows with their number, up to HUB_TICK_MAX_MS, because the
+ * cost of a live feed is the number of sends, not of events.
+ *
+ * Streams that are behind the ring read from the database, a few at a time (HUB_READS_MAX), and hold what they have
+ * read until it is sent (HUB_PAGES_MAX at once); the others wait in line, with heartbeats.
+ *
+ * Threading:  loop thread only.
+ * Ownership:  a stream belongs to its HTTP stream and frees itself when that is over.
+ * Limits:     config.max_streams streams; a stream looks at HUB_SCAN_MAX events of the ring at once.
+ */
+#pragma once
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "api/api_priv.h"
+#include "api/query/filter.h"
+#include "server/core/attr.h"
+
+struct json_out;
+struct stream;
+
+enum {
+    HUB_HEARTBEAT_MS = 15000,
+    HUB_RETRY_MS = 3000, /* told to clients: wait before they connect again */
+    HUB_LIFE_MIN_MS = 30 * 60000,
+    HUB_LIFE_MAX_MS = 60 * 60000,
+    HUB_AT_ONCE = 64, /* up to so many streams are woken without a tick */
+    HUB_TICK_MAX_MS = 100,
+    HUB_SLICE = 512, /* streams looked through per turn of the loop */
+    HUB_SCAN_MAX = 4096,
+    HUB_READS_MAX = 3,
+    HUB_PAGES_MAX = 256,
+    HUB_PAGE_EVENTS = 200,
+    HUB_HOLE_MS = 250, /* asks again after so long whether the database has caught up */
+    HUB_DOWN_MS = 1000,
+};
+
+struct hub *hub_new(struct api *a);
+void hub_free(struct hub *h); /* every stream is gone by then */
+size_t hub_n(const struct hub *h);
+void hub_end_all(struct hub *h);        /* each stream ends after what it has begun to send */
+void hub_put_kinds(struct json_out *w); /* an array of all kinds that are stored */
+
+struct hub_opts {
+    struct filter filter; /* its rooms are copied */
+    int64_t resume_id;    /* -1: none */
+    size_t backlog;       /* newest events to begin with; unless resumed */
+};
+/* Answers the request with a stream, or with too_many_streams. */
+void hub_open(struct hub *h, struct http_req *req, const struct hub_opts *opts);
