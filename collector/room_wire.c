@@ -59,6 +59,9 @@ static void on_message(void *ctx, struct str json)
     r->n_messages++;
     r->last_event_ms = now;
     stats_inc(env->stats, status_stats[res.status]);
+    if (res.n_left_out > 0) {
+        stats_add(env->stats, STAT_PARTS_LEFT_OUT, (int64_t)res.n_left_out);
+    }
     registry_note(env->registry, res.cmd, res.status, now);
     if (res.n > 0) {
         take_events(r, res.drafts, res.n);

@@ -104,10 +104,15 @@ void decode_message(struct decoder *d, int64_t room_id, struct str json, struct 
     d->cmd = STR_NULL;
     d->reason = NULL;
     d->n = 0;
+    d->n_left_out = 0;
     d->used = 0;
     const enum decode_status status = run(d, json);
-    *ret = (struct decode_result){
-        .status = status, .cmd = d->cmd, .reason = d->reason, .drafts = d->drafts, .n = d->n};
+    *ret = (struct decode_result){.status = status,
+                                  .cmd = d->cmd,
+                                  .reason = d->reason,
+                                  .drafts = d->drafts,
+                                  .n = d->n,
+                                  .n_left_out = d->n_left_out};
 }
 
 /* ---- values ---- */
@@ -122,9 +127,13 @@ int64_t decode_s_to_ms(int64_t seconds)
     return seconds > 0 && seconds <= INT64_MAX / 1000 ? seconds * 1000 : 0;
 }
 
-int64_t decode_money(int64_t mcny)
+int64_t decode_money(struct decoder *d, int64_t mcny)
 {
-    return mcny > 0 && mcny <= DECODE_MONEY_MAX ? mcny : 0;
+    if (mcny > DECODE_MONEY_MAX) {
+        d->n_left_out++;
+        return 0;
+    }
+    return mcny > 0 ? mcny : 0;
 }
 
 /* ---- drafts ---- */
@@ -132,6 +141,7 @@ int64_t decode_money(int64_t mcny)
 struct event_draft *decode_draft(struct decoder *d, enum event_kind kind)
 {
     if (d->n == DECODE_EVENTS_MAX) {
+        d->n_left_out++;
         return NULL;
     }
     struct event_draft *e = &d->drafts[d->n++];
@@ -165,6 +175,7 @@ void extra_check(struct extra *x, const struct extra_mark *mark)
         b->failed = false;
         b->len = mark->len;
         x->w = mark->w;
+        x->d->n_left_out++;
     }
 }
 
@@ -200,7 +211,9 @@ void extra_end(struct extra *x, struct event_draft *e)
     struct decoder *d = x->d;
     jw_object_end(&x->w);
     const struct str s = buf_str(&d->extra);
-    if (buf_ok(&d->extra) && s.len > 2 && s.len <= sizeof(d->text) - d->used) {
+    if (!buf_ok(&d->extra) || s.len > sizeof(d->text) - d->used) {
+        d->n_left_out++;
+    } else if (s.len > 2) {
         memcpy(d->text + d->used, s.ptr, s.len);
         e->extra = (struct str){d->text + d->used, s.len};
         d->used += s.len;

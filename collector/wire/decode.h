@@ -32,6 +32,8 @@ struct decode_result {
     const char *reason; /* static text for DECODE_BROKEN */
     const struct event_draft *drafts;
     size_t n;
+    size_t
+        n_left_out; /* parts that a limit of ours kept out: of extra, of scratch text, sums beyond belief, events */
 };
 
 struct decoder;

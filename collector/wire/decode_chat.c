@@ -165,7 +165,7 @@ static void read_extra(struct decoder *d, struct str raw, struct chat_extra *ret
 static bool has_extra(const struct chat_extra *x, unsigned which)
 {
     const struct str v = x->want[which].value;
-    return v.len > 0 && !str_eq(v, STR("null")) && !str_eq(v, STR("0")) &&
+    return v.len > 0 && !str_eq(v, STR("null")) && !str_eq(v, STR("0")) && !str_eq(v, STR("{}")) &&
            !str_eq(v, x->is_resolved ? STR("\"\"") : STR("\\\"\\\""));
 }
 
@@ -277,17 +277,12 @@ static void put_emots(struct extra *x, const struct chat_extra *from)
         return;
     }
     const struct extra_mark mark = extra_mark(x);
-    unsigned n = 0;
     jw_key(&x->w, STR("emots"));
     jw_array(&x->w);
-    while (n < CHAT_EMOTS_MAX && json_next_key(&j, &key)) {
+    for (unsigned n = 0; n < CHAT_EMOTS_MAX && json_next_key(&j, &key); n++) {
         jw_str(&x->w, decode_unescape(x->d, key, CHAT_EMOT_NAME_MAX));
-        n++;
     }
     jw_array_end(&x->w);
-    if (n == 0) {
-        x->d->extra.failed = true; /* an empty list is not worth its place */
-    }
     extra_check(x, &mark);
     x->d->used = used;
 }
@@ -387,6 +382,11 @@ static enum decode_status chat(struct decoder *d, struct json *j, enum event_kin
     sender_apply(&s, e);
     chat_extra(d, &c.info, &more, &s, e);
     return DECODE_OK;
+}
+
+enum decode_status decode_mirror(struct decoder *d, struct json *j)
+{
+    return chat(d, j, EVENT_MIRROR);
 }
 
 enum decode_status decode_chat(struct decoder *d, struct json *j)

@@ -175,7 +175,7 @@ enum decode_status decode_gift(struct decoder *d, struct json *j)
     e->num = (int32_t)decode_clamp(g->num, INT32_MAX);
     e->sent_ms = decode_s_to_ms(g->timestamp);
     if (str_eq(g->coin_type, STR("gold"))) {
-        e->value_mcny = decode_money(g->total_coin);
+        e->value_mcny = decode_money(d, g->total_coin);
     } else if (str_eq(g->coin_type, STR("silver"))) {
         e->flags |= EVENT_F_SILVER;
     }

@@ -48,8 +48,9 @@ struct decoder {
     struct str cmd;
     const char *reason; /* static text, set with DECODE_BROKEN */
     size_t n;           /* drafts made */
-    size_t used;        /* of text */
-    struct buf extra;   /* owned; the one being written */
+    size_t n_left_out;
+    size_t used;      /* of text */
+    struct buf extra; /* owned; the one being written */
     struct event_draft drafts[DECODE_EVENTS_MAX];
     char text[DECODE_TEXT_BYTES];
 };
@@ -222,7 +223,7 @@ void extra_check(struct extra *x, const struct extra_mark *mark);
 void extra_end(struct extra *x, struct event_draft *e);
 
 /* A sum in 1/1000 CNY, or 0 when it is none or beyond belief: one such number would spoil every total. */
-int64_t decode_money(int64_t mcny);
+int64_t decode_money(struct decoder *d, int64_t mcny);
 
 /* ---- families ---- */
 

@@ -7,6 +7,7 @@ struct str decode_str(struct decoder *d, struct json *j, size_t max)
 {
     const size_t left = sizeof(d->text) - d->used;
     struct str s = STR_NULL;
+    d->n_left_out += left < max;
     if (json_str(j, d->text + d->used, max < left ? max : left, &s)) {
         d->used += s.len;
     }

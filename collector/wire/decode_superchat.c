@@ -78,11 +78,14 @@ static int64_t superchat_key(const struct superchat *c)
     return hash64_done(&h);
 }
 
-static int64_t superchat_value(const struct superchat *c)
+static int64_t superchat_value(struct decoder *d, const struct superchat *c)
 {
     int64_t value;
     const int64_t rate = c->rate > 0 ? c->rate : SUPERCHAT_RATE;
-    return __builtin_mul_overflow(c->price, rate, &value) ? 0 : decode_money(value);
+    if (__builtin_mul_overflow(c->price, rate, &value)) {
+        value = c->price > 0 ? INT64_MAX : 0;
+    }
+    return decode_money(d, value);
 }
 
 enum decode_status decode_superchat(struct decoder *d, struct json *j)
@@ -109,7 +112,7 @@ enum decode_status decode_superchat(struct decoder *d, struct json *j)
     e->text = c->message;
     e->nkey = superchat_key(c);
     e->item_id = c->id;
-    e->value_mcny = superchat_value(c);
+    e->value_mcny = superchat_value(d, c);
     e->sent_ms = decode_s_to_ms(c->ts > 0 ? c->ts : c->start_time);
     extra_begin(&x, d);
     sender_extra(&s, &x);

@@ -53,7 +53,7 @@ struct upkeep {
 static const struct db_stmt partitions_stmt = {
     .name = "upkeep_partitions",
     .sql = "SELECT count(*) FILTER (WHERE event_make_day(day)) FROM (SELECT "
-           "(timestamp '2020-01-01' + $1::int8 * interval '1 day')::date + n AS day "
+           "(timestamp '2020-01-01' + $1::int8 * interval '1 day')::date + n::int4 AS day "
            "FROM generate_series(0, $2::int8) AS n) AS days",
 };
 static const struct db_stmt alarm_stmt = {

@@ -372,8 +372,8 @@ struct writer *writer_new(struct loop *loop, const struct writer_opts *opts, str
     w->loop = loop;
     w->stats = stats;
     w->opts = *opts;
-    w->batch_time = stats_histogram_new(stats, "danmakud_batch_ms",
-                                        "Time of a batch from BEGIN to COMMIT, ms.");
+    w->batch_time = stats_histogram_new(stats, "danmakud_batch_seconds",
+                                        "Time of a batch from BEGIN to COMMIT.");
     w->on_step = on_step;
     w->committed = -1;
     w->cap_rows = opts->batch_rows;

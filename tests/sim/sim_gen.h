@@ -25,7 +25,7 @@
 #include "tests/sim/sim_words.h"
 
 enum {
-    SIM_TEXT_MAX = 400,
+    SIM_TEXT_MAX = 1024,
     SIM_KEY_MAX = 64,
     SIM_PENDING_MAX = 8,
     SIM_MESSAGE_MAX = 64 * 1024,

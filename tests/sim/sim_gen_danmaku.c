@@ -23,7 +23,7 @@ static const char DANMU[] =
     "'risk_ctrl_info':null},'guard':null,'guard_leader':{'is_guard_leader':false},'medal':$m,"
     "'title':{'old_title_css_id':'','title_css_id':''},'uhead_frame':null,'uid':$U,"
     "'wealth':null}},{'activity_identity':'','activity_source':0,'not_show':0},$v],'$T',[$U,'$N',"
-    "$A,0,0,10000,1,'$n'],$L,[$l,0,$k,'>50000',$r],['',''],0,$G,null,{'ct':'$Y','ts':$s},0,0,null,"
+    "$A,0,0,10000,1,'$n'],$L,[$l,0,$k,$5,$r],['',''],0,$G,null,{'ct':'$Y','ts':$s},0,0,null,"
     "null,0,$q$Z]}";
 static const char MEDAL[] = "[$d,'$f','$g',$j,$o,'',0,$O,$W,$X,$K,$I,$a]";
 static const char STICKER[] =
@@ -206,6 +206,10 @@ static void fill_sender(struct sj_vals *v, const struct sim_gen *g, const struct
     sj_int(v, 'l', u->level);
     sj_int(v, 'k', u->level < 20 ? 9868950 : 5805790);
     sj_int(v, 'w', u->wealth);
+    sj_raw(v, '5', STR("\">50000\""));
+    if (u->level > 35) {
+        sj_int(v, '5', (int64_t)(u->hash % 50000)); /* a rank that is worth telling */
+    }
 }
 
 void sim_render_danmaku(const struct sim_gen *g, const struct sim_msg *m, const struct sim_user *u,

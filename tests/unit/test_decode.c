@@ -116,6 +116,7 @@ static void check_fixture(struct decoder *d, const char *name)
 static void test_fixtures(void **state)
 {
     check_fixture(*state, "DANMU_MSG");
+    check_fixture(*state, "DANMU_MSG_MIRROR");
     check_fixture(*state, "SEND_GIFT");
     check_fixture(*state, "SUPER_CHAT_MESSAGE");
     check_fixture(*state, "LIVE");
@@ -381,8 +382,10 @@ static void test_extra_is_bounded(void **state)
         buf_put(&b, STR("\\\":1"));
     }
     buf_put(&b, STR("}}\"}],\"x\"]}"));
-    const struct event_draft *e = one(decode(state, buf_str(&b)), EVENT_DANMAKU);
+    const struct decode_result r = decode(state, buf_str(&b));
+    const struct event_draft *e = one(r, EVENT_DANMAKU);
     struct json j;
+    assert_true(r.n_left_out >= 1);
     assert_true(e->extra.len <= EVENT_EXTRA_MAX);
     json_init(&j, e->extra);
     json_skip(&j);
@@ -436,6 +439,25 @@ static void test_no_memory_for_extra(void **state)
     assert_str_equal(e->extra, "{\"state\":\"start\",\"live_key\":\"1\"}");
 }
 
+static void test_money_beyond_belief(void **state)
+{
+    struct decode_result r =
+        DECODE("{\"cmd\":\"SEND_GIFT\",\"data\":{\"giftId\":1,\"coin_type\":\"gold\","
+               "\"total_coin\":1000000000000}}");
+    assert_int_equal(one(r, EVENT_GIFT)->value_mcny, INT64_C(1000000000000));
+    assert_int_equal(r.n_left_out, 0);
+    r = DECODE("{\"cmd\":\"SEND_GIFT\",\"data\":{\"giftId\":1,\"coin_type\":\"gold\","
+               "\"total_coin\":1000000000001}}");
+    assert_int_equal(one(r, EVENT_GIFT)->value_mcny, 0);
+    assert_int_equal(r.n_left_out, 1);
+    r = DECODE("{\"cmd\":\"SUPER_CHAT_MESSAGE\",\"data\":{\"price\":9223372036854775807}}");
+    assert_int_equal(one(r, EVENT_SUPERCHAT)->value_mcny, 0);
+    assert_int_equal(r.n_left_out, 1);
+    r = DECODE("{\"cmd\":\"SUPER_CHAT_MESSAGE\",\"data\":{\"price\":-9223372036854775807}}");
+    assert_int_equal(one(r, EVENT_SUPERCHAT)->value_mcny, 0);
+    assert_int_equal(r.n_left_out, 0);
+}
+
 #define CASE(fn) cmocka_unit_test_setup_teardown(fn, setup, teardown)
 
 int main(int argc, char **argv)
@@ -453,6 +475,7 @@ int main(int argc, char **argv)
         CASE(test_long_strings_are_cut),
         CASE(test_extra_is_bounded),
         CASE(test_doubled_keys),
+        CASE(test_money_beyond_belief),
         CASE(test_one_message_leaves_nothing_for_the_next),
         CASE(test_no_memory_for_extra),
     };

@@ -214,10 +214,16 @@ static int64_t hash_of(enum event_kind kind, const char *s)
     return hash64_done(&h);
 }
 
+/* Redacted samples have 9999999999 for any number; a column of two bytes takes what it can. */
+static int64_t small(int64_t v)
+{
+    return v < INT16_MAX ? v : INT16_MAX;
+}
+
 static void check_medal(const struct event_draft *e, const char *name, int64_t level, int64_t uid)
 {
     assert_str_equal(e->medal, name);
-    assert_int_equal(e->medal_lv, level);
+    assert_int_equal(e->medal_lv, small(level));
     if (uid >= 0) {
         assert_int_equal(e->medal_uid, uid);
     }
@@ -249,7 +255,7 @@ static void check_chat(const cJSON *m, const struct event_draft *e)
     assert_int_equal(e->sent_ms, number(item(meta, 4)));
     assert_str_equal(e->uname, text(item(user, 1)));
     assert_int_equal(e->guard, number(item(info, 7)));
-    assert_int_equal(e->wealth, number(item(item(info, 16), 0)));
+    assert_int_equal(e->wealth, small(number(item(item(info, 16), 0))));
     assert_int_equal((e->flags & EVENT_F_ADMIN) != 0, number(item(user, 2)) == 1);
     assert_int_equal((e->flags & EVENT_F_MASKED) != 0, uid == 0);
     if (uid == 0) {
@@ -261,7 +267,7 @@ static void check_chat(const cJSON *m, const struct event_draft *e)
     assert_str_equal(e->text, positioned ? text(item(positioned, 4)) : text(item(info, 1)));
     cJSON_Delete(positioned);
     if (id[0]) {
-        assert_int_equal(e->nkey, hash_of(EVENT_DANMAKU, id));
+        assert_int_equal(e->nkey, hash_of((enum event_kind)e->kind, id));
     }
     check_new_or_old_medal(e, key(props, "user"), item(medal, 1), item(medal, 0), item(medal, 12));
     assert_int_equal((e->flags & EVENT_F_MEDAL_HERE) != 0, number(item(medal, 3)) == ROOM);
@@ -385,6 +391,7 @@ static void test_messages(void **state)
     check_file(*state, "DANMU_MSG.json", EVENT_DANMAKU, 24, check_chat);
     check_file(*state, "DANMU_MSG_3_7_1_1_1_1.json", EVENT_DANMAKU, 1, check_chat);
     check_file(*state, "DANMU_MSG_4_0_2_2_2_0.json", EVENT_DANMAKU, 2, check_chat);
+    check_file(*state, "DANMU_MSG_MIRROR.json", EVENT_MIRROR, 3, check_chat);
     check_file(*state, "SEND_GIFT.json", EVENT_GIFT, 17, check_gift);
     check_file(*state, "SUPER_CHAT_MESSAGE.json", EVENT_SUPERCHAT, 6, check_superchat);
     check_file(*state, "LIVE.json", EVENT_LIVE, 7, check_live);

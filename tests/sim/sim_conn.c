@@ -1,0 +1,410 @@
+#include "server/core/assert.h"
+#include "server/core/mem.h"
+#include "tests/sim/sim_priv.h"
+
+static const struct sim_sock_ops SOCK_OPS;
+
+struct sim_record_conn sim_server_record_conn(const struct sim_conn *c)
+{
+    return (struct sim_record_conn){.conn = c->id,
+                                    .room_id = c->room ? c->room->id : 0,
+                                    .at_ms = loop_wall_ms(c->server->loop)};
+}
+
+enum sim_ver sim_conn_ver(const struct sim_conn *c)
+{
+    return c->protover == 3 ? SIM_VER_BROTLI : c->protover == 2 ? SIM_VER_ZLIB : SIM_VER_PLAIN;
+}
+
+bool sim_conn_takes(const struct sim_conn *c)
+{
+    return c->state == SIM_CONN_READY && !c->lost && !c->stalled;
+}
+
+static void on_timeout(void *ctx)
+{
+    struct sim_conn *c = ctx;
+
+    if (c->state == SIM_CONN_AUTH) {
+        c->server->stats.auth_timeouts++;
+        sim_conn_kill(c, "auth_timeout", false);
+    } else {
+        c->server->stats.heartbeat_timeouts++;
+        sim_conn_kill(c, "heartbeat_timeout", false);
+    }
+}
+
+static void on_mode_end(void *ctx)
+{
+    struct sim_conn *c = ctx;
+
+    c->stalled = c->deaf = false;
+    sim_sock_drip(&c->sock, 0, 0);
+    if (c->room) {
+        sim_room_pump(c->room);
+    }
+}
+
+void sim_conn_accept(struct sim_server *s, unsigned host, int fd)
+{
+    struct sim_conn *c = mem_new(struct sim_conn);
+
+    c->server = s;
+    c->host = host;
+    c->id = ++s->next_conn;
+    buf_init(&c->in, SIM_CLIENT_PACKET_MAX * 2);
+    list_init(&c->waiting);
+    list_init(&c->unacked);
+    loop_timer_init(&c->timeout, s->loop, on_timeout, c);
+    loop_timer_init(&c->mode_end, s->loop, on_mode_end, c);
+    sim_sock_open(&c->sock, s->loop, fd, &SOCK_OPS, c);
+    list_push_back(&s->conns, &c->node);
+    loop_timer_start(&c->timeout, s->o->auth_timeout_ms, 0);
+    s->stats.accepted++;
+}
+
+/* Messages of a batch whose last byte the socket has taken. */
+static void record(struct sim_conn *c, struct sim_transit *t)
+{
+    struct sim_server *s = c->server;
+    struct sim_record_conn who = sim_server_record_conn(c);
+    struct str rest = buf_str(&t->batch->lines[c->masked]);
+    struct str line;
+
+    for (unsigned i = 0; i < t->to && str_split(&rest, '\n', &line); i++) {
+        if (i >= t->from && line.len > 1) {
+            sim_record_event(s->deps.record, &who, ++c->seq, t->again || line.ptr[0] == '1',
+                             str_sub(line, 1, line.len));
+        }
+    }
+    for (unsigned i = t->from; i < t->to; i++) {
+        sim_batch_handed(t->batch, i);
+    }
+    t->last_seq = c->seq;
+    sim_batch_unref(t->batch);
+    t->batch = NULL;
+}
+
+static void account_sent(struct sim_conn *c)
+{
+    struct list_node *n;
+
+    while ((n = list_first(&c->waiting))) {
+        struct sim_transit *t = CONTAINER_OF(n, struct sim_transit, node);
+
+        if (t->end > c->sock.sent) {
+            return;
+        }
+        list_remove(&c->waiting, n);
+        record(c, t);
+        list_push_back(&c->unacked, n);
+    }
+}
+
+uint64_t sim_conn_acked_seq(struct sim_conn *c)
+{
+    uint64_t acked = sim_sock_acked(&c->sock);
+    struct list_node *n;
+
+    while ((n = list_first(&c->unacked))) {
+        struct sim_transit *t = CONTAINER_OF(n, struct sim_transit, node);
+
+        if (t->end > acked) {
+            break;
+        }
+        c->acked_seq = t->last_seq;
+        list_remove(&c->unacked, n);
+        mem_free(t);
+    }
+    return c->acked_seq;
+}
+
+static void on_sent(void *ctx)
+{
+    struct sim_conn *c = ctx;
+
+    account_sent(c);
+    (void)sim_conn_acked_seq(c);
+    if (c->room && c->state == SIM_CONN_READY) {
+        sim_room_pump(c->room);
+    }
+}
+
+static void free_transits(struct list *l)
+{
+    struct list_node *n;
+
+    while ((n = list_first(l))) {
+        struct sim_transit *t = CONTAINER_OF(n, struct sim_transit, node);
+
+        list_remove(l, n);
+        sim_batch_unref(t->batch);
+        mem_free(t);
+    }
+}
+
+static void leave(struct sim_conn *c)
+{
+    if (c->state == SIM_CONN_READY) {
+        sim_room_leave(c->room, c);
+    }
+    c->state = SIM_CONN_ENDING;
+    loop_timer_stop(&c->timeout);
+    loop_timer_stop(&c->mode_end);
+}
+
+static void on_closed(void *ctx)
+{
+    struct sim_conn *c = ctx;
+    struct sim_server *s = c->server;
+    struct sim_record_conn who = sim_server_record_conn(c);
+
+    leave(c);
+    account_sent(c);
+    if (c->room) {
+        sim_record_ack(s->deps.record, &who, sim_conn_acked_seq(c), c->seq, c->why);
+    }
+    free_transits(&c->waiting);
+    free_transits(&c->unacked);
+    buf_deinit(&c->in);
+    s->stats.closed++;
+    sim_server_conn_closed(s, c);
+}
+
+void sim_conn_kill(struct sim_conn *c, const char *why, bool reset)
+{
+    if (!c->why) {
+        c->why = why;
+    }
+    leave(c);
+    account_sent(c);
+    sim_sock_close(&c->sock, reset ? SIM_SOCK_RST : SIM_SOCK_FIN);
+}
+
+void sim_conn_end(struct sim_conn *c, const char *why, bool reset)
+{
+    if (!c->why) {
+        c->why = why;
+    }
+    leave(c);
+    sim_sock_finish(&c->sock, reset ? SIM_SOCK_RST : SIM_SOCK_FIN);
+}
+
+static void on_end(void *ctx, const char *why)
+{
+    sim_conn_kill(ctx, why, false);
+}
+
+static void put(struct sim_conn *c, const struct buf *b)
+{
+    sim_sock_put(&c->sock, buf_str(b));
+}
+
+static void refuse(struct sim_conn *c, int code, bool silent)
+{
+    struct buf b;
+
+    c->server->stats.auth_failed++;
+    if (!silent) {
+        buf_init(&b, 256);
+        sim_auth_reply_put(&b, SIM_VER_CONTROL, code);
+        put(c, &b);
+        buf_deinit(&b);
+    }
+    sim_conn_end(c, "auth_failed", false);
+}
+
+static void play_auth_fault(struct sim_conn *c, const struct sim_fault *f)
+{
+    if (f->kind == SIM_FAULT_KIND_SILENCE) {
+        loop_timer_stop(&c->timeout);
+        c->lost = true;
+    } else if (str_eq(str_of(f->what), STR("text"))) {
+        c->server->stats.auth_failed++;
+        sim_sock_put(&c->sock, STR("HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\n\r\n"));
+        sim_conn_end(c, "auth_failed", false);
+    } else {
+        refuse(c, (int)f->code, f->silent);
+    }
+}
+
+static void welcome(struct sim_conn *c)
+{
+    struct sim_server *s = c->server;
+    struct sim_record_conn who;
+    struct buf b;
+
+    c->masked = c->room->masks && c->uid == 0;
+    buf_init(&b, SIM_MESSAGE_MAX);
+    sim_auth_reply_put(&b, rng_below(&s->rng, 2) ? SIM_VER_CONTROL : SIM_VER_PLAIN, 0);
+    if (c->masked) {
+        size_t mark = sim_packet_begin(&b);
+
+        sim_gen_login_notice(&c->room->gen, &b);
+        sim_packet_end(&b, mark);
+    }
+    put(c, &b);
+    buf_deinit(&b);
+    s->stats.auth_ok++;
+    c->state = SIM_CONN_READY;
+    who = sim_server_record_conn(c);
+    sim_record_begin(s->deps.record, &who, c->uid, c->protover, c->masked);
+    loop_timer_start(&c->timeout, s->o->heartbeat_timeout_ms, 0);
+    sim_room_join(c->room, c);
+    sim_conn_faults(c);
+}
+
+static void on_auth(struct sim_conn *c, struct str body)
+{
+    const struct sim_options *o = c->server->o;
+    const struct sim_fault *f;
+    struct sim_room *room;
+    struct sim_auth a;
+
+    if (c->state != SIM_CONN_AUTH) {
+        sim_conn_kill(c, "auth_twice", false);
+        return;
+    }
+    if (c->lost) {
+        return; /* a silent host stays silent */
+    }
+    if (!sim_auth_parse(body, &a)) {
+        refuse(c, -101, o->auth_fail_silent);
+        return;
+    }
+    f = sim_conn_auth_fault(c, a.room_id);
+    if (f) {
+        play_auth_fault(c, f);
+        return;
+    }
+    room = sim_server_enter(c->server, a.room_id);
+    if (!room || (o->token && !str_eq(a.key, str_of(o->token))) ||
+        (o->token_uid >= 0 && a.uid != o->token_uid)) {
+        refuse(c, -101, o->auth_fail_silent);
+        return;
+    }
+    c->room = room;
+    c->uid = a.uid;
+    c->protover = a.protover;
+    welcome(c);
+}
+
+/* Most rooms say a constant 1 since 2023; some still a number. */
+static uint32_t popularity(const struct sim_room *r)
+{
+    return sim_mix(7, (uint64_t)r->id) % 4 ? 1 : (uint32_t)(r->gen.online * 37 % 1000000000);
+}
+
+static void on_heartbeat(struct sim_conn *c, struct str body)
+{
+    struct buf b;
+
+    c->server->stats.heartbeats++;
+    if (c->state != SIM_CONN_READY) {
+        return;
+    }
+    loop_timer_start(&c->timeout, c->server->o->heartbeat_timeout_ms, 0);
+    if (c->deaf || c->lost) {
+        return;
+    }
+    buf_init(&b, SIM_CLIENT_PACKET_MAX + 64);
+    sim_heartbeat_reply_put(&b, rng_below(&c->server->rng, 2) ? SIM_VER_CONTROL : SIM_VER_PLAIN,
+                            popularity(c->room), body);
+    put(c, &b);
+    buf_deinit(&b);
+}
+
+/* Length of the packet at the front of s; 0: not all there yet; -1: not a packet. */
+static int64_t packet_len(struct str s, struct sim_head *h)
+{
+    if (s.len < SIM_HEAD_BYTES) {
+        return 0;
+    }
+    sim_head_get(s.ptr, h);
+    if (h->head_len < SIM_HEAD_BYTES || h->head_len > h->packet_len ||
+        h->packet_len > SIM_CLIENT_PACKET_MAX) {
+        return -1;
+    }
+    return s.len < h->packet_len ? 0 : (int64_t)h->packet_len;
+}
+
+static void on_bytes(void *ctx, struct str bytes)
+{
+    struct sim_conn *c = ctx;
+    struct str rest;
+    struct sim_head h;
+    int64_t n = -1;
+
+    buf_put(&c->in, bytes);
+    rest = buf_str(&c->in);
+    while (buf_ok(&c->in) && c->state != SIM_CONN_ENDING && (n = packet_len(rest, &h)) > 0) {
+        struct str body = str_sub(rest, h.head_len, (size_t)n);
+
+        if (h.op == SIM_OP_AUTH) {
+            on_auth(c, body);
+        } else if (h.op == SIM_OP_HEARTBEAT) {
+            on_heartbeat(c, body);
+        }
+        rest = str_sub(rest, (size_t)n, rest.len);
+    }
+    if (c->state == SIM_CONN_ENDING) {
+        return;
+    }
+    if (n < 0) {
+        c->server->stats.bad_packets++;
+        sim_conn_kill(c, "bad_packet", false);
+        return;
+    }
+    buf_drop_front(&c->in, c->in.len - rest.len);
+}
+
+static const struct sim_sock_ops SOCK_OPS = {
+    .on_bytes = on_bytes, .on_sent = on_sent, .on_end = on_end, .on_closed = on_closed};
+
+static void transit(struct sim_conn *c, struct sim_batch *b, unsigned from, unsigned to, bool again)
+{
+    struct sim_transit *t = mem_new(struct sim_transit);
+
+    t->batch = b;
+    t->from = from;
+    t->to = to;
+    t->end = c->sock.queued;
+    t->again = again;
+    b->refs++;
+    list_push_back(&c->waiting, &t->node);
+}
+
+void sim_conn_put_frame(struct sim_conn *c, struct sim_batch *b, unsigned n_messages,
+                        struct str frame, bool again)
+{
+    struct sim_head h;
+    unsigned i = 0;
+
+    sim_head_get(frame.ptr, &h);
+    if (h.ver == SIM_VER_ZLIB || h.ver == SIM_VER_BROTLI) {
+        sim_sock_put(&c->sock, frame);
+        transit(c, b, 0, n_messages, again);
+        return;
+    }
+    for (; frame.len > 0; i++) {
+        sim_head_get(frame.ptr, &h);
+        sim_sock_put(&c->sock, str_sub(frame, 0, h.packet_len));
+        transit(c, b, i, i + 1, again);
+        frame = str_sub(frame, h.packet_len, frame.len);
+    }
+}
+
+void sim_conn_deliver(struct sim_conn *c, struct sim_batch *b, unsigned n_messages,
+                      struct str frame)
+{
+    sim_conn_faults(c);
+    if (!sim_conn_takes(c) || sim_conn_cut(c, frame)) {
+        return;
+    }
+    c->n_messages += n_messages;
+    sim_conn_put_frame(c, b, n_messages, frame, false);
+    if (c->repeat) {
+        c->repeat = false;
+        sim_conn_put_frame(c, b, n_messages, frame, true);
+    }
+}
