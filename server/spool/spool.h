@@ -7,15 +7,16 @@
  *        acknowledged (deleted whole segments)   written, synced     written      queued in memory
  *   ... [ seg ][ seg ][ seg ............................|...............|........] -> on_written follows the write
  *
- * Appends are written in order, one write in flight, the next collects meanwhile, off the loop (uv_fs_*); fdatasync at
- * most every sync_ms while there is something to sync. An alive record once a second tells a later start how long the
- * process was away.
+ * Appends are written in order, one write in flight, the next collects meanwhile, off the loop (libuv's thread pool);
+ * fdatasync beside the writes, at most every sync_ms while there is something to sync. An alive record once a second
+ * tells a later start how long the process was away. A start never writes to a segment that it found.
  *
  * Threading:  loop thread only; file operations run in libuv's thread pool. spool_open is startup only (blocking).
  * Ownership:  spool_append takes the reference and gives it back by on_written.
- * Limits:     max_bytes on disk, segment_bytes per file, queue_bytes in memory not yet written.
- * Errors:     disk full, unwritable: the spool is degraded (SPOOL_DEGRADED): on_written follows at once with
- *             durable = false, counted, loud; it tries again with backoff in a fresh segment and recovers by itself.
+ * Limits:     max_bytes on disk, segment_bytes per file, queue_bytes in memory not yet written; 4096 holds.
+ * Errors:     disk full, unwritable, no answer for 10 s: the spool is degraded (SPOOL_DEGRADED): on_written follows at
+ *             once with durable = false, counted, loud; it tries again with backoff in a fresh segment and recovers by
+ *             itself.
  */
 #pragma once
 
@@ -33,7 +34,8 @@ struct stats;
 
 enum spool_overflow { SPOOL_DROP_OLDEST, SPOOL_DROP_NEWEST };
 
-/* One room's part of what was dropped: its events with first_id <= id <= last_id. */
+/* One room's part of what was dropped: its events with first_id <= id <= last_id that are not in the database. room_id 0:
+ * events of any room (a damaged part of a segment, a crash while events were refused). n 0: nobody knows how many. */
 struct spool_dropped {
     int64_t room_id;
     int64_t first_id;
@@ -45,14 +47,17 @@ struct spool_opts {
     const char *dir;
     int64_t sync_ms;
     size_t max_bytes;
-    size_t segment_bytes;
-    size_t queue_bytes;
+    size_t segment_bytes; /* made to fit: 4 to 1024 segments in max_bytes */
+    size_t queue_bytes;   /* 0: 8 MiB */
     enum spool_overflow overflow;
     /* In append order, after the write that holds these events completed (they survive the process; power loss only
-     * after the next sync). durable false: the spool is degraded. References move to the callee. May append again. */
+     * after the next sync). durable false: they are not in the spool, because it is degraded or queue_bytes are waiting.
+     * References move to the callee, the array does not. May append again. Never called from within spool_append. */
     void (*on_written)(void *ctx, struct event **events, size_t n, bool durable);
-    /* Dropped for ever: a segment that was not acknowledged (oldest), or appends that did not fit (newest; their
-     * on_written does not follow). One call per overflow step, one element per room. May be called from spool_append. */
+    /* Dropped for ever: what a full spool deleted (oldest, told before the file goes) or refused (newest; their on_written
+     * does not follow; told at most once per 100 ms), and what cannot be read. Called from the loop and from spool_ack.
+     * Reports are in the spool too: a start repeats those whose segment was not acknowledged. So a report is safe when it
+     * is in the database before the next spool_ack that goes beyond its last_id. */
     void (*on_dropped)(void *ctx, const struct spool_dropped *rooms, size_t n);
     void *ctx;
 };
@@ -73,13 +78,14 @@ struct spool_found {
 MUST_CHECK enum err_code spool_open(struct loop *loop, const struct spool_opts *opts,
                                     struct stats *stats, struct spool **ret,
                                     struct spool_found *ret_found, struct err *err);
-/* Writes what is queued, syncs, closes, unlocks, then calls closed once; freed by then. */
+/* Writes what is queued, syncs, closes, unlocks, then calls closed once; freed by then. A read under way ends with n = 0. */
 void spool_close(struct spool *s, void (*closed)(void *ctx), void *ctx);
 
 void spool_append(struct spool *s, struct event *take); /* ids increase; asserted */
 
 /* Held back: an event that waits for its second half (a guard purchase for its toast). Survives a restart: spool_open's
- * holds are told by spool_each_hold. key is the owner's (natural key). A hold ends by spool_hold_end, or with its segment. */
+ * holds are told by spool_each_hold. key is the owner's (natural key); holding it again replaces the draft. A hold lasts
+ * until spool_hold_end, whatever until_ms says; it moves on when its segment is deleted. */
 void spool_hold(struct spool *s, int64_t key, const struct event_draft *draft, int64_t until_ms);
 void spool_hold_end(struct spool *s, int64_t key);
 typedef void(spool_hold_fn)(void *ctx, int64_t key, const struct event_draft *draft,
@@ -87,8 +93,9 @@ typedef void(spool_hold_fn)(void *ctx, int64_t key, const struct event_draft *dr
 void spool_each_hold(struct spool *s, spool_hold_fn *fn, void *ctx); /* startup: open holds found */
 
 /* Events with id > after in order, at most max_rows and about max_bytes, from disk. done exactly once, never before
- * returning; events are a reference each, taken by the callee; n = 0: none that is on disk. One read at a time. Reading
- * on from the last id returned is sequential and cheap. */
+ * returning; a reference to each event moves to the callee, the array does not; n = 0: none that is on disk. One read at a
+ * time. Reading on from the last id returned is sequential and cheap. What was dropped is passed over; what cannot be read
+ * is told by on_dropped and passed over. */
 typedef void(spool_read_fn)(void *ctx, struct event **events, size_t n);
 void spool_read(struct spool *s, int64_t after, size_t max_rows, size_t max_bytes,
                 spool_read_fn *done, void *ctx);
@@ -100,5 +107,7 @@ enum spool_state { SPOOL_OK, SPOOL_FULL, SPOOL_DEGRADED };
 enum spool_state spool_state(const struct spool *s);
 size_t spool_bytes(const struct spool *s);    /* on disk */
 int64_t spool_last_id(const struct spool *s); /* newest id on disk, 0: none */
-bool spool_has(const struct spool *s,
-               int64_t id); /* false if id fell into a time when the spool was degraded */
+/* Is an event with this id, if it was appended, on disk or acknowledged? False if the id fell into a time when the spool was
+ * degraded, was dropped, or has not been told by on_written. Remembers 256 intervals; past that it may say false although
+ * the event is there. */
+bool spool_has(const struct spool *s, int64_t id);

@@ -1,5 +1,8 @@
 #include "server/spool/spool_record.h"
 
+#include <endian.h>
+#include <string.h>
+
 #include "server/core/assert.h"
 #include "server/core/hash.h"
 
@@ -10,29 +13,39 @@ static_assert(EVENT_UNAME_MAX + EVENT_TEXT_MAX + EVENT_MEDAL_MAX + EVENT_EXTRA_M
                   SPOOL_RECORD_MAX,
               "an event fits a record");
 
-static void put_le(struct buf *out, uint64_t v, size_t bytes)
+/* Little-endian, of the low `bytes` bytes; bytes is a constant where it is called, so this is one store. */
+static inline char *put_le(char *p, uint64_t v, size_t bytes)
 {
-    char le[8];
-    for (size_t i = 0; i < bytes; i++) {
-        le[i] = (char)(unsigned char)(v >> (8 * i));
-    }
-    buf_put(out, (struct str){le, bytes});
+    v = htole64(v);
+    memcpy(p, &v, bytes);
+    return p + bytes;
 }
 
-static uint64_t get_le(const char *p, size_t bytes)
+static inline uint64_t get_le(const char *p, size_t bytes)
 {
     uint64_t v = 0;
-    for (size_t i = 0; i < bytes; i++) {
-        v |= (uint64_t)(unsigned char)p[i] << (8 * i);
+    memcpy(&v, p, bytes);
+    return le64toh(v);
+}
+
+static char *put_str(char *p, struct str s)
+{
+    p = put_le(p, s.len, 2);
+    if (s.len > 0) {
+        memcpy(p, s.ptr, s.len);
     }
-    return v;
+    return p + s.len;
 }
 
 void spool_header_put(struct buf *out, uint32_t node)
 {
-    buf_put(out, (struct str){header_magic, sizeof(header_magic)});
-    put_le(out, node, 4);
-    put_le(out, 0, 4);
+    char *p = buf_reserve(out, SPOOL_HEADER_BYTES);
+    if (p != NULL) {
+        memcpy(p, header_magic, sizeof(header_magic));
+        p = put_le(p + sizeof(header_magic), node, 4);
+        (void)put_le(p, 0, 4);
+        buf_commit(out, SPOOL_HEADER_BYTES);
+    }
 }
 
 bool spool_header_ok(struct str bytes)
@@ -41,66 +54,101 @@ bool spool_header_ok(struct str bytes)
            memcmp(bytes.ptr, header_magic, sizeof(header_magic)) == 0;
 }
 
-/* begin/end bracket a record: the head is filled in when the payload is there. */
-static size_t record_begin(struct buf *out, enum spool_type type)
+/* Room for a whole record at once, so that a full buffer never holds a part of one. Returns where the payload goes. */
+static char *record_begin(struct buf *out, enum spool_type type, size_t payload)
 {
-    size_t at = out->len;
-    put_le(out, 0, 8);
-    buf_put_c(out, (char)type);
-    return at;
+    ASSERT(payload < SPOOL_RECORD_MAX);
+    char *p = buf_reserve(out, SPOOL_RECORD_HEAD_BYTES + payload);
+    if (p != NULL) {
+        p[8] = (char)type;
+        p += SPOOL_RECORD_HEAD_BYTES;
+    }
+    return p;
 }
 
-static void record_end(struct buf *out, size_t at)
+/* Fills in the head now that the payload is there, and commits. */
+static void record_end(struct buf *out, size_t payload)
 {
-    if (!buf_ok(out)) {
-        return;
-    }
-    size_t length = out->len - at - 8;
-    ASSERT(length <= SPOOL_RECORD_MAX);
-    uint32_t crc = hash_crc32c(0, out->data + at + 8, length);
-    for (size_t i = 0; i < 4; i++) {
-        out->data[at + i] = (char)(unsigned char)(length >> (8 * i));
-        out->data[at + 4 + i] = (char)(unsigned char)(crc >> (8 * i));
-    }
+    char *p = out->data + out->len;
+    size_t length = payload + 1;
+    (void)put_le(p, length, 4);
+    (void)put_le(p + 4, hash_crc32c(0, p + 8, length), 4);
+    buf_commit(out, 8 + length);
 }
 
 /* Draft and event have the same members (EVENT_SCALARS, EVENT_STRINGS). */
-#define PUT_SCALAR(type, name) put_le(out, (uint64_t)(int64_t)from->name, sizeof(type));
-#define PUT_STRING(name)                                                                           \
-    put_le(out, from->name.len, 2);                                                                \
-    buf_put(out, from->name);
+#define SCALAR_BYTES(type, name) +sizeof(type)
+#define STRING_BYTES(name) +2 + from->name.len
+#define PUT_SCALAR(type, name) p = put_le(p, (uint64_t)(int64_t)from->name, sizeof(type));
+#define PUT_STRING(name) p = put_str(p, from->name);
+
+static size_t event_payload(const struct event *from)
+{
+    return 8 EVENT_SCALARS(SCALAR_BYTES) EVENT_STRINGS(STRING_BYTES);
+}
+
+size_t spool_event_bytes(const struct event *e)
+{
+    return SPOOL_RECORD_HEAD_BYTES + event_payload(e);
+}
 
 void spool_event_put(struct buf *out, const struct event *from)
 {
-    size_t at = record_begin(out, SPOOL_EVENT);
-    put_le(out, (uint64_t)from->id, 8);
+    size_t payload = event_payload(from);
+    char *p = record_begin(out, SPOOL_EVENT, payload);
+    if (p == NULL) {
+        return;
+    }
+    p = put_le(p, (uint64_t)from->id, 8);
     EVENT_SCALARS(PUT_SCALAR)
     EVENT_STRINGS(PUT_STRING)
-    record_end(out, at);
+    record_end(out, payload);
+}
+
+void spool_hold_put(struct buf *out, int64_t key, int64_t until_ms, const struct event *from)
+{
+    size_t payload = 8 + event_payload(from);
+    char *p = record_begin(out, SPOOL_HOLD, payload);
+    if (p == NULL) {
+        return;
+    }
+    p = put_le(p, (uint64_t)key, 8);
+    p = put_le(p, (uint64_t)until_ms, 8);
+    EVENT_SCALARS(PUT_SCALAR)
+    EVENT_STRINGS(PUT_STRING)
+    record_end(out, payload);
+}
+
+static void number_put(struct buf *out, enum spool_type type, int64_t v)
+{
+    char *p = record_begin(out, type, 8);
+    if (p != NULL) {
+        (void)put_le(p, (uint64_t)v, 8);
+        record_end(out, 8);
+    }
 }
 
 void spool_alive_put(struct buf *out, int64_t wall_ms)
 {
-    size_t at = record_begin(out, SPOOL_ALIVE);
-    put_le(out, (uint64_t)wall_ms, 8);
-    record_end(out, at);
-}
-
-void spool_hold_put(struct buf *out, int64_t key, const struct event_draft *from, int64_t until_ms)
-{
-    size_t at = record_begin(out, SPOOL_HOLD);
-    put_le(out, (uint64_t)key, 8);
-    put_le(out, (uint64_t)until_ms, 8);
-    EVENT_SCALARS(PUT_SCALAR)
-    EVENT_STRINGS(PUT_STRING)
-    record_end(out, at);
+    number_put(out, SPOOL_ALIVE, wall_ms);
 }
 
 void spool_hold_end_put(struct buf *out, int64_t key)
 {
-    size_t at = record_begin(out, SPOOL_HOLD_END);
-    put_le(out, (uint64_t)key, 8);
-    record_end(out, at);
+    number_put(out, SPOOL_HOLD_END, key);
+}
+
+void spool_dropped_put(struct buf *out, const struct spool_dropped *d)
+{
+    char *p = record_begin(out, SPOOL_DROPPED, 32);
+    if (p == NULL) {
+        return;
+    }
+    p = put_le(p, (uint64_t)d->room_id, 8);
+    p = put_le(p, (uint64_t)d->first_id, 8);
+    p = put_le(p, (uint64_t)d->last_id, 8);
+    (void)put_le(p, d->n, 8);
+    record_end(out, 32);
 }
 
 /* A cursor over a payload; going past the end is remembered and reads zeros. */
@@ -164,6 +212,12 @@ static bool take_payload(struct cursor *c, struct spool_record *r)
     case SPOOL_HOLD_END:
         r->key = (int64_t)take_le(c, 8);
         return true;
+    case SPOOL_DROPPED:
+        r->dropped.room_id = (int64_t)take_le(c, 8);
+        r->dropped.first_id = (int64_t)take_le(c, 8);
+        r->dropped.last_id = (int64_t)take_le(c, 8);
+        r->dropped.n = take_le(c, 8);
+        return r->dropped.first_id <= r->dropped.last_id;
     }
     return false;
 }
@@ -183,12 +237,12 @@ enum err_code spool_record_get(struct str bytes, size_t *ret_used, struct spool_
     if (hash_crc32c(0, bytes.ptr + 8, length) != (uint32_t)get_le(bytes.ptr + 4, 4)) {
         return ERR_CORRUPT;
     }
-    struct spool_record r = {.type = (enum spool_type)bytes.ptr[8]};
+    struct spool_record r = {.type = (enum spool_type)(unsigned char)bytes.ptr[8]};
     struct cursor c = {.p = bytes.ptr + SPOOL_RECORD_HEAD_BYTES, .end = bytes.ptr + 8 + length};
+    *ret_used = 8 + length;
     if (!take_payload(&c, &r) || c.bad || c.p != c.end) {
-        return ERR_CORRUPT; /* a good crc over nonsense: written by another version */
+        return ERR_INVALID;
     }
     *ret = r;
-    *ret_used = 8 + length;
     return ERR_OK;
 }
