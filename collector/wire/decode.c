@@ -95,7 +95,10 @@ static enum decode_status run(struct decoder *d, struct str text)
         return decode_broken(d, "not JSON");
     }
     decode_fn *fn = find_command(d, d->cmd);
-    return fn ? fn(d, &j) : DECODE_UNKNOWN;
+    if (fn) {
+        return fn(d, &j);
+    }
+    return decode_is_silent(d->cmd) ? DECODE_OK : DECODE_UNKNOWN;
 }
 
 void decode_message(struct decoder *d, int64_t room_id, struct str json, struct decode_result *ret)

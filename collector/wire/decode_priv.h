@@ -227,6 +227,9 @@ int64_t decode_money(struct decoder *d, int64_t mcny);
 
 /* ---- families ---- */
 
+/* Whether a command without a row is of a family that says nothing. */
+bool decode_is_silent(struct str cmd);
+
 #define X(cmd, fn) decode_fn fn;
 #include "collector/wire/decode_table.def"
 #undef X
