@@ -18,6 +18,7 @@ import pytest
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / "tests" / "sim"))
 import client as danmaku  # noqa: E402
+import record as records  # noqa: E402
 from client import Client  # noqa: E402
 
 BUILD = pathlib.Path(os.environ.get("DANMAKUD_BUILD", ROOT / "build" / "dev"))
@@ -71,7 +72,7 @@ class Sim:
         assert self.process.stderr.read() == ""
         if not self.record_path.exists():
             return []
-        return [json.loads(line) for line in self.record_path.read_text().splitlines()]
+        return records.read(self.record_path)
 
 
 @pytest.fixture
@@ -278,8 +279,10 @@ def test_killed_client_may_miss_only_what_was_not_acked(sim):
     c.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
     c.close()
     s.do(f"wait gone {WAIT_MS}")
-    end = next(x for x in s.stop() if x["t"] == "end")
+    lines = s.stop()
+    end = next(x for x in lines if x["t"] == "end")
     assert 0 < end["acked_seq"] < end["sent_seq"]
+    assert len(records.delivered(lines)) == end["acked_seq"] and len(records.events(lines)) == end["sent_seq"]
 
 
 def test_same_seed_same_bytes(sim, tmp_path):
@@ -610,6 +613,7 @@ def test_duplicates(sim):
     lines = recorded(s.stop())
     assert facts == [as_fact(x) for x in lines]
     assert len(set(facts)) == 100 and len(facts) > 105
+    assert len(records.rows(lines)) == sum(records.tuples(lines).values()) == 100
     assert len(recorded(lines, dup=True)) == len(facts) - 100
 
 

@@ -253,7 +253,6 @@ static void fixed_messages(enum sim_fault_kind kind, struct buf *out)
         "{\"cmd\":\"SEND_GIFT\",\"data\":[]}",
         "{\"cmd\":\"SEND_GIFT\",\"data\":{\"uid\":{},\"num\":null,\"tid\":[]}}",
         "{\"cmd\":\"SUPER_CHAT_MESSAGE\",\"data\":\"x\"}",
-        "{\"cmd\":\"LIVE\",\"live_key\":{},\"live_time\":[]}",
         "{\"cmd\":5,\"data\":{}}",
         "{\"cmd\":null}",
         "[]",

@@ -2,6 +2,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include "server/core/log.h"
@@ -132,11 +133,23 @@ static enum err_code start(struct program *p, struct err *err)
     return rc;
 }
 
+/* A descriptor per client: as many as we may have. */
+static void raise_limit(void)
+{
+    struct rlimit l;
+
+    if (getrlimit(RLIMIT_NOFILE, &l) == 0) {
+        l.rlim_cur = l.rlim_max;
+        (void)setrlimit(RLIMIT_NOFILE, &l);
+    }
+}
+
 static int run(struct program *p)
 {
     struct err err = {0};
     int status = EXIT_SUCCESS;
 
+    raise_limit();
     p->loop = loop_new();
     p->signals = loop_signals_new(p->loop, on_signal, p);
     if (start(p, &err) == ERR_OK) {
