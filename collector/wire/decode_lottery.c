@@ -106,9 +106,11 @@ static void lottery_extra(struct decoder *d, const struct lottery *l, const char
                           struct event_draft *e)
 {
     struct extra x;
-    int64_t end;
-    const bool has_end = l->current_time > 0 && l->seconds > 0 &&
-                         !__builtin_add_overflow(l->current_time, l->seconds, &end);
+    int64_t end = 0;
+    if (l->current_time <= 0 || l->seconds <= 0 ||
+        __builtin_add_overflow(l->current_time, l->seconds, &end)) {
+        end = 0;
+    }
     extra_begin(&x, d);
     extra_str(&x, "state", str_of(state));
     extra_str(&x, "award", l->award);
@@ -118,7 +120,7 @@ static void lottery_extra(struct decoder *d, const struct lottery *l, const char
     extra_i64(&x, "require_type", l->require_type);
     extra_i64(&x, "require_value", l->require_value);
     extra_str(&x, "require_text", l->require_text);
-    extra_ms(&x, "end_ms", has_end ? end : 0);
+    extra_ms(&x, "end_ms", end);
     extra_i64(&x, "status", l->status);
     extra_str(&x, "reason", l->reason);
     put_users(&x, l->users);
