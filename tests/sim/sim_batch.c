@@ -1,6 +1,7 @@
+#include "tests/sim/sim_priv.h"
+
 #include "server/core/assert.h"
 #include "server/core/mem.h"
-#include "tests/sim/sim_priv.h"
 
 struct sim_batch *sim_batch_new(struct sim_server *s)
 {

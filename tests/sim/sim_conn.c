@@ -1,6 +1,7 @@
+#include "tests/sim/sim_priv.h"
+
 #include "server/core/assert.h"
 #include "server/core/mem.h"
-#include "tests/sim/sim_priv.h"
 
 static const struct sim_sock_ops SOCK_OPS;
 

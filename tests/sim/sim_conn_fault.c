@@ -1,5 +1,6 @@
-#include "server/core/mem.h"
 #include "tests/sim/sim_priv.h"
+
+#include "server/core/mem.h"
 
 enum { DRIP_MS = 100, LOST_CLOSE_MS = 10000 };
 

@@ -1,8 +1,9 @@
+#include "tests/sim/sim_control_priv.h"
+
 #include <stdio.h>
 #include <stdlib.h>
 
 #include "server/loop/loop.h"
-#include "tests/sim/sim_control_priv.h"
 
 enum { WAIT_MS = 30000 };
 

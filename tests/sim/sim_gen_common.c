@@ -1,7 +1,8 @@
+#include "tests/sim/sim_gen_priv.h"
+
 #include <stdio.h>
 
 #include "server/core/attr.h"
-#include "tests/sim/sim_gen_priv.h"
 
 static const char UINFO_MEDAL[] =
     "{'color':$o,'color_border':$O,'color_end':$X,'color_start':$W,'guard_icon':'$J',"

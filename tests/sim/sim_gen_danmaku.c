@@ -1,7 +1,8 @@
+#include "tests/sim/sim_gen_priv.h"
+
 #include <stdio.h>
 
 #include "server/core/attr.h"
-#include "tests/sim/sim_gen_priv.h"
 
 /* The modern shape: 18 elements in info[0], 16 to 18 in info. */
 static const char DANMU[] =

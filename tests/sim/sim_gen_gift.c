@@ -1,8 +1,9 @@
+#include "tests/sim/sim_gen_priv.h"
+
 #include <stdio.h>
 
 #include "server/core/assert.h"
 #include "server/core/mem.h"
-#include "tests/sim/sim_gen_priv.h"
 
 static const char GIFT[] =
     "{'cmd':'SEND_GIFT','danmu':{'area':0},'data':{'action':'投喂','bag_gift':null,"

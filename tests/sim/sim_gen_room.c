@@ -1,6 +1,6 @@
-#include <stdio.h>
-
 #include "tests/sim/sim_gen_priv.h"
+
+#include <stdio.h>
 
 static const char LIVE[] =
     "{'cmd':'LIVE','live_key':'$k','voice_background':'','sub_session_key':'$ksub_time:$t',"

@@ -1,5 +1,6 @@
-#include "server/core/attr.h"
 #include "tests/sim/sim_gen_priv.h"
+
+#include "server/core/attr.h"
 
 /* The sender in the new form. */
 #define UINFO                                                                                      \

@@ -1,6 +1,7 @@
+#include "tests/sim/sim_gen_priv.h"
+
 #include "server/core/attr.h"
 #include "server/core/utf8.h"
-#include "tests/sim/sim_gen_priv.h"
 
 /* People coming in, and what is sent to every room. */
 static const char INTERACT[] =

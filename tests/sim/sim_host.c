@@ -1,3 +1,5 @@
+#include "tests/sim/sim_priv.h"
+
 #include <errno.h>
 #include <netinet/in.h>
 #include <stdio.h>
@@ -5,7 +7,6 @@
 #include <unistd.h>
 
 #include "server/core/assert.h"
-#include "tests/sim/sim_priv.h"
 
 enum { BACKLOG = 4096, ACCEPTS_PER_WAKE = 256 };
 

@@ -1,6 +1,7 @@
+#include "tests/sim/sim_priv.h"
+
 #include "server/core/assert.h"
 #include "server/core/mem.h"
-#include "tests/sim/sim_priv.h"
 
 enum {
     PUMP_BATCHES = 4,       /* per call: other rooms want their turn */

@@ -1,7 +1,8 @@
 /* What scripts do to a running server, and what they ask it. */
+#include "tests/sim/sim_priv.h"
+
 #include "server/core/assert.h"
 #include "server/core/mem.h"
-#include "tests/sim/sim_priv.h"
 
 void sim_server_play_listen(struct sim_server *s, struct sim_fault *f)
 {
