@@ -29,7 +29,7 @@ static void on_poll(uv_poll_t *poll, int status ATTR_UNUSED, int events ATTR_UNU
     http_want_run(poll->data);
 }
 
-static void on_mhd_timer(void *ctx)
+static void on_timer(void *ctx)
 {
     http_want_run(ctx);
 }
@@ -81,12 +81,19 @@ static void check_closing(struct http *h);
 
 static void run_turn(struct http *h)
 {
-    const uint64_t start = h->waking.n > 0 ? clock_mono_ns() : 0;
-    const size_t n = http_streams_resume(h, h->slice);
+    const bool resumes = http_n_waking(h) > 0 && http_resume_in_ms(h) == 0;
+    const uint64_t start = resumes ? clock_mono_ns() : 0;
+    const size_t n = resumes ? http_resume(h, h->slice) : 0;
     bool more = run_passes(h);
     if (n > 0) {
         adapt_slice(h, n, clock_mono_ns() - start);
-        more = more || h->waking.n > 0;
+    }
+    if (http_n_waking(h) > 0) {
+        const int64_t in_ms = http_resume_in_ms(h);
+        if (in_ms > 0) {
+            loop_timer_start(&h->resumer, in_ms, 0);
+        }
+        more = more || in_ms == 0;
     }
     if (more) {
         http_want_run(h);
@@ -110,16 +117,8 @@ static void on_check(uv_check_t *check)
 
 void http_conn_waits(struct http_conn *c)
 {
-    http_conn_is_busy(c);
     c->since_ms = loop_now_ms(c->http->loop);
-    list_push_back(&c->http->fresh, &c->node);
-}
-
-void http_conn_is_busy(struct http_conn *c)
-{
-    struct http *h = c->http;
-    list_remove(c->looked_at ? &h->idle_conns : &h->fresh, &c->node);
-    c->looked_at = false;
+    http_conn_move(c, &c->http->fresh);
 }
 
 /* The first of a list if it has waited for so long. */
@@ -140,15 +139,13 @@ static void on_sweep(void *ctx)
     const int64_t limit_ms = (int64_t)2 * h->opts.idle_timeout_s * MS_PER_S;
     struct http_conn *c;
     while ((c = waiting_since(h, &h->fresh, SWEEP_MS)) != NULL) {
-        http_conn_is_busy(c);
-        list_push_back(&h->idle_conns, &c->node);
-        c->looked_at = true;
+        http_conn_move(c, &h->idle_conns);
         if (mhd_peer_has_shut(c->mhd)) {
             mhd_shut(c->mhd);
         }
     }
     while (limit_ms > 0 && (c = waiting_since(h, &h->idle_conns, limit_ms)) != NULL) {
-        http_conn_is_busy(c);
+        http_conn_move(c, NULL);
         stats_inc(h->stats, STAT_HTTP_SLOW);
         mhd_shut(c->mhd);
     }
@@ -209,14 +206,16 @@ enum err_code http_open(struct loop *loop, const struct http_opts *opts, struct 
     list_init(&h->fresh);
     list_init(&h->idle_conns);
     list_init(&h->reqs);
-    list_init(&h->waking);
+    list_init(&h->answers_up);
+    list_init(&h->streams_up);
     rc = mhd_start(h, fd, err);
     if (rc != ERR_OK) {
         router_free(h->router);
         mem_free(h);
         return rc;
     }
-    loop_timer_init(&h->timer, loop, on_mhd_timer, h);
+    loop_timer_init(&h->timer, loop, on_timer, h);
+    loop_timer_init(&h->resumer, loop, on_timer, h);
     loop_timer_init(&h->sweeper, loop, on_sweep, h);
     loop_timer_init(&h->deadline, loop, on_deadline, h);
     open_handles(h);
@@ -278,18 +277,17 @@ static void stop(struct http *h)
     struct list_node *n = list_first(&h->reqs);
     for (; n != NULL; n = list_next(&h->reqs, n)) {
         struct http_req *r = CONTAINER_OF(n, struct http_req, node);
-        http_req_resume(r);
-        if (r->stream != NULL) {
-            http_stream_wake(r->stream);
-        }
+        http_conn_wake(r->conn);
     }
-    (void)http_streams_resume(h, SIZE_MAX);
+    (void)http_resume(h, SIZE_MAX);
     mhd_run(h);
     mhd_stop(h);
-    ASSERT(h->reqs.n == 0 && h->n_connections == 0 && h->n_running == 0 && h->n_streams == 0);
+    ASSERT(h->reqs.n == 0 && h->n_connections == 0 && h->n_running == 0 && h->n_streams == 0 &&
+           h->n_asleep == 0);
     h->phase = HTTP_STOPPED;
     stats_off_scrape(h->stats, h);
     loop_timer_stop(&h->timer);
+    loop_timer_stop(&h->resumer);
     loop_timer_stop(&h->sweeper);
     loop_timer_stop(&h->deadline);
     uv_close((uv_handle_t *)&h->poll, on_handle_closed);

@@ -61,7 +61,7 @@ struct http_opts {
     /* Before the handler, after routing: false means it answered itself (auth, CORS preflight). May be NULL.
      * OPTIONS that has no route of its own comes here with some route of its path; true then means 405. */
     bool (*before)(void *ctx, struct http_req *req, const struct http_route *route);
-    /* Answers what has no route: status is 404, 405 (allow: the Allow value), 413, 400. Required. */
+    /* Answers what has no route: status is 404, 405 (allow: the Allow value), 413, 400, 431. Required. */
     void (*refuse)(void *ctx, struct http_req *req, unsigned status, const char *allow);
     /* Adds headers to every answer (request id, CORS). May be NULL. */
     void (*decorate)(void *ctx, struct http_req *req);

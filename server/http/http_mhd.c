@@ -91,7 +91,7 @@ static void on_connection(void *ctx, struct MHD_Connection *mhd, void **socket_c
     if (c->req != NULL) {
         http_req_on_end(c->req); /* closed on a path that does not tell of the request */
     }
-    http_conn_is_busy(c);
+    http_conn_move(c, NULL);
     h->n_connections--;
     mem_free(c);
 }
@@ -124,7 +124,7 @@ static enum MHD_Result follow(struct http_req *r, struct MHD_Connection *mhd,
     case REQ_GO_ON:
         return MHD_YES;
     case REQ_SLEEP:
-        MHD_suspend_connection(mhd);
+        http_conn_sleep(r->conn);
         return MHD_YES;
     case REQ_REFUSE:
         return MHD_NO;
@@ -210,9 +210,7 @@ struct MHD_Response *mhd_response(const struct http_req *r, struct http_answer *
     struct MHD_Response *m = a->stream != NULL ? stream_response(r, a->stream) : body_response(a);
     if (m == NULL || (a->take_body && a->body.len == 0)) {
         if (a->take_body) {
-            void *body = NULL;
-            memcpy(&body, &a->body.ptr, sizeof body);
-            mem_free(body);
+            mem_free_ptr(&a->body.ptr);
         }
         if (m == NULL) {
             return NULL;
@@ -236,6 +234,24 @@ struct MHD_Response *mhd_response(const struct http_req *r, struct http_answer *
 void mhd_response_free(struct MHD_Response *response)
 {
     MHD_destroy_response(response);
+}
+
+static enum MHD_Result on_first_header(void *ctx, enum MHD_ValueKind kind ATTR_UNUSED,
+                                       const char *name, const char *value)
+{
+    const char **pair = ctx;
+    pair[0] = name;
+    pair[1] = value;
+    return MHD_NO; /* one is enough */
+}
+
+/* A stream lives long, and libmicrohttpd would keep its head for all of that time. */
+void mhd_response_forget_head(struct MHD_Response *response)
+{
+    const char *pair[2] = {NULL, NULL};
+    while (MHD_get_response_headers(response, on_first_header, pair) > 0 &&
+           MHD_del_response_header(response, pair[0], pair[1]) == MHD_YES) {
+    }
 }
 
 /* --- a connection --- */
@@ -270,6 +286,17 @@ struct str mhd_header(struct MHD_Connection *c, const char *name)
 {
     /* Blanks behind a value are not cut off by libmicrohttpd. */
     return str_trim(str_of(MHD_lookup_connection_value(c, MHD_HEADER_KIND, name)));
+}
+
+enum { POOL_ENTRY_BYTES = 64 }; /* what libmicrohttpd keeps of each field, parameter and cookie */
+
+size_t mhd_head_bytes(struct MHD_Connection *c)
+{
+    const enum MHD_ValueKind all = MHD_HEADER_KIND | MHD_COOKIE_KIND | MHD_GET_ARGUMENT_KIND;
+    const int n = MHD_get_connection_values(c, all, NULL, NULL);
+    const size_t text =
+        MHD_get_connection_info(c, MHD_CONNECTION_INFO_REQUEST_HEADER_SIZE)->header_size;
+    return text + mhd_header(c, MHD_HTTP_HEADER_COOKIE).len + (size_t)n * POOL_ENTRY_BYTES;
 }
 
 /* --- the daemon --- */

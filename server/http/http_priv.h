@@ -4,7 +4,8 @@
  *      http_listen.c  the socket
  *      http_mhd.c     libmicrohttpd: the only file that includes its header
  *      http_req.c     a request from its first line to its answer
- *      http_stream.c  pulled bodies, and the slices in which they wake
+ *      http_stream.c  pulled bodies
+ *      http_sleep.c   suspending and resuming
  *      target, router pure
  *
  * Everything here happens on the loop thread, most of it inside mhd_run. A request's life:
@@ -34,9 +35,11 @@ struct MHD_Daemon;
 struct MHD_Response;
 
 enum {
-    /* LIMIT: memory of a connection for the request's head, the answer's head and a stream's block. A head of
-     * 3 kB with 30 fields and an answer's head of 1 kB fit. */
-    HTTP_POOL_BYTES = 5632,
+    /* LIMIT: memory of a connection for the request's head, the answer's head and a stream's block. A head of 3 kB with
+     * 28 fields and query parameters fits, cookies count twice. */
+    HTTP_POOL_BYTES = 5888,
+    HTTP_ANSWER_HEAD_BYTES = 1024, /* LIMIT: kept free for the head of the answer */
+    HTTP_ANSWER_OWN_BYTES = 256,   /* status line and fields that libmicrohttpd adds */
     HTTP_BACKLOG = 4096,
     HTTP_SPARE_CONNECTIONS = 64,    /* accepted past max_connections only to be closed at once */
     HTTP_ADDED_HEADER_BYTES = 4096, /* LIMIT: headers added to one answer */
@@ -70,6 +73,7 @@ struct http {
     bool run_wanted;
     struct loop_timer timer; /* the daemon's own next timeout */
     int64_t timer_due_ms;
+    struct loop_timer resumer;  /* wakers wait for company, see http_sleep.c */
     struct loop_timer sweeper;  /* closes connections that never finish a request */
     struct loop_timer deadline; /* of http_close */
     void (*closed)(void *ctx);
@@ -78,7 +82,10 @@ struct http {
     struct list fresh;      /* connections that owe us a request, the longest waiting first ... */
     struct list idle_conns; /* ... and after they were looked at once */
     struct list reqs;       /* every request that has not ended */
-    struct list waking;     /* suspended streams to resume */
+    struct list answers_up; /* suspended connections to resume: with an answer, ... */
+    struct list streams_up; /* ... with a stream */
+    size_t n_asleep;        /* suspended connections */
+    int64_t resumed_ms;     /* when some were resumed last */
     size_t slice;           /* streams resumed per run, adapted to HTTP_SLICE_NS */
     unsigned n_accepted;    /* since the last pass of a run */
     unsigned n_connections;
@@ -88,12 +95,14 @@ struct http {
 
 /* A TCP connection. */
 struct http_conn {
-    struct list_node node; /* in http.fresh or .idle_conns while no request runs */
+    struct list_node node;
+    struct list
+        *in; /* the list of http it is in: fresh, idle_conns, answers_up, streams_up or none */
     struct http *http;
     struct MHD_Connection *mhd;
     struct http_req *req; /* the current one, owned by http.reqs */
     int64_t since_ms;     /* when it began to owe us a request */
-    bool looked_at;
+    bool asleep;          /* suspended */
     char remote[HTTP_REMOTE_BYTES];
 };
 
@@ -108,13 +117,12 @@ struct http_req {
     unsigned status;
     bool head_seen;
     bool http10;
-    bool bad;     /* target does not parse: 400 */
-    bool too_big; /* body over the limit: 413 */
-    bool early;   /* answered before the body was read; closes the connection */
-    bool in_call; /* the handler is on the stack */
-    bool settled; /* see http_req_on_complete */
-    bool suspended;
-    bool counted; /* in http.n_running */
+    bool head_too_long; /* it leaves no room for the head of the answer: 431 */
+    bool too_big;       /* body over the limit: 413 */
+    bool early;         /* answered before the body was read; closes the connection */
+    bool in_call;       /* the handler is on the stack */
+    bool settled;       /* see http_req_on_complete */
+    bool counted;       /* in http.n_running */
     bool ending;
     size_t discarded; /* bytes of the body past the limit */
     uint64_t started_ns;
@@ -132,15 +140,14 @@ struct http_req {
 };
 
 struct http_stream {
-    struct list_node node; /* in http.waking */
     struct http_req *req;
     http_pull_fn *pull;
     void (*gone)(void *ctx);
     void *ctx;
     size_t block;
-    bool suspended;
-    bool woken; /* while awake: pull again instead of sleeping */
-    bool ended; /* well, by the puller */
+    struct MHD_Response *response; /* borrowed from the connection; NULL once its head was sent */
+    bool woken;                    /* while awake: pull again instead of sleeping */
+    bool ended;                    /* well, by the puller */
 };
 
 struct http_answer {
@@ -154,7 +161,6 @@ struct http_answer {
 /* http.c */
 void http_want_run(struct http *h);
 void http_conn_waits(struct http_conn *c); /* from now on it owes us a request */
-void http_conn_is_busy(struct http_conn *c);
 
 /* http_listen.c */
 MUST_CHECK enum err_code http_listen(const struct http_opts *o, int *ret_fd, uint16_t *ret_port,
@@ -172,10 +178,12 @@ void mhd_suspend(struct MHD_Connection *c);
 void mhd_resume(struct MHD_Connection *c);
 void mhd_shut(struct MHD_Connection *c); /* ends the socket; the daemon notices */
 bool mhd_peer_has_shut(struct MHD_Connection *c);
+size_t mhd_head_bytes(struct MHD_Connection *c); /* of the pool, taken by the request's head */
 struct str mhd_header(struct MHD_Connection *c, const char *name);
 /* NULL: no memory. Takes the body in any case. */
 struct MHD_Response *mhd_response(const struct http_req *r, struct http_answer *a);
 void mhd_response_free(struct MHD_Response *response);
+void mhd_response_forget_head(struct MHD_Response *response); /* it was sent */
 
 /* http_req.c, called by http_mhd.c */
 enum req_verdict {
@@ -189,9 +197,15 @@ enum req_verdict http_req_on_head(struct http_req *r, struct str method, struct 
 enum req_verdict http_req_on_body(struct http_req *r, struct str bytes);
 enum req_verdict http_req_on_complete(struct http_req *r);
 void http_req_on_end(struct http_req *r);
-void http_req_resume(struct http_req *r); /* if it sleeps */
 
 /* http_stream.c */
 int64_t http_stream_pull(struct http_stream *s, char *out, size_t max);
 void http_stream_free(struct http_stream *s);
-size_t http_streams_resume(struct http *h, size_t max); /* how many */
+
+/* http_sleep.c */
+void http_conn_move(struct http_conn *c, struct list *to); /* NULL: into none */
+void http_conn_sleep(struct http_conn *c);
+void http_conn_wake(struct http_conn *c); /* no-op when awake or already waking */
+size_t http_n_waking(const struct http *h);
+int64_t http_resume_in_ms(struct http *h);              /* 0: those that wake may be resumed now */
+size_t http_resume(struct http *h, size_t max_streams); /* all answers, some streams; how many */

@@ -1,10 +1,9 @@
-#include <inttypes.h>
-#include <stdio.h>
-
 #include "server/core/assert.h"
 #include "server/core/log.h"
 #include "server/core/mem.h"
 #include "server/http/http_priv.h"
+
+enum { MADE_ID_BYTES = 16 };
 
 /* --- reading --- */
 
@@ -49,7 +48,10 @@ static void set_id(struct http_req *r)
         memcpy(r->id, given.ptr, given.len);
         return;
     }
-    (void)snprintf(r->id, sizeof r->id, "%016" PRIx64, rng_u64(&r->http->rng));
+    uint64_t v = rng_u64(&r->http->rng);
+    for (size_t i = 0; i < MADE_ID_BYTES; i++, v >>= 4) {
+        r->id[i] = "0123456789abcdef"[v & 0xf];
+    }
 }
 
 /* A body that is too long is read and thrown away when it is not much, because a client that is still sending would
@@ -71,11 +73,7 @@ enum req_verdict http_req_on_head(struct http_req *r, struct str method, struct 
     r->method = router_method(method);
     r->http10 = str_eq(version, STR("HTTP/1.0"));
     set_id(r);
-    struct err err;
-    if (target_parse(&r->target, &err) != ERR_OK) {
-        LOG(DEBUG, "http", "bad request target", KV_CSTR("reason", err.msg), KV_CSTR("req", r->id));
-        r->bad = true;
-    }
+    r->head_too_long = mhd_head_bytes(r->conn->mhd) > HTTP_POOL_BYTES - HTTP_ANSWER_HEAD_BYTES;
     check_length(r);
     return r->early ? http_req_on_complete(r) : REQ_GO_ON;
 }
@@ -113,8 +111,15 @@ static bool preflight(struct http_req *r, const struct router_match *m)
 static void route(struct http_req *r)
 {
     const struct http_opts *o = &r->http->opts;
+    struct target_path path;
     struct router_match m;
-    if (!router_find(r->http->router, r->method, &r->target, &m)) {
+    struct err err;
+    if (target_parse(&r->target, &path, &err) != ERR_OK) {
+        LOG(DEBUG, "http", "bad request target", KV_CSTR("reason", err.msg), KV_CSTR("req", r->id));
+        o->refuse(o->ctx, r, 400, NULL);
+        return;
+    }
+    if (!router_find(r->http->router, r->method, &path, &m)) {
         o->refuse(o->ctx, r, 404, NULL);
         return;
     }
@@ -139,10 +144,11 @@ static void dispatch(struct http_req *r)
     r->state = REQ_RUNNING;
     r->counted = true;
     r->http->n_running++;
-    http_conn_is_busy(r->conn);
+    http_conn_move(r->conn, NULL);
     r->in_call = true;
-    if (r->bad) {
-        o->refuse(o->ctx, r, 400, NULL);
+    if (r->head_too_long) {
+        stats_inc(r->http->stats, STAT_HTTP_HEAD_TOO_LONG);
+        o->refuse(o->ctx, r, 431, NULL);
     } else if (r->too_big) {
         stats_inc(r->http->stats, STAT_HTTP_BODY_TOO_BIG);
         o->refuse(o->ctx, r, 413, NULL);
@@ -174,17 +180,7 @@ enum req_verdict http_req_on_complete(struct http_req *r)
         r->settled = true;
         return REQ_GO_ON;
     }
-    r->suspended = true;
     return REQ_SLEEP;
-}
-
-void http_req_resume(struct http_req *r)
-{
-    if (r->suspended) {
-        r->suspended = false;
-        mhd_resume(r->conn->mhd);
-        http_want_run(r->http);
-    }
 }
 
 /* --- the end --- */
@@ -352,9 +348,26 @@ static bool may_answer(struct http_req *r)
     return true;
 }
 
+/* libmicrohttpd would close the connection without a word. Possible where an answer's head repeats the request's, as the
+ * Link of a page does. */
+static void check_room(struct http_req *r, struct http_answer *a)
+{
+    const size_t need = HTTP_ANSWER_OWN_BYTES + r->headers.len;
+    if (mhd_head_bytes(r->conn->mhd) + need <= HTTP_POOL_BYTES) {
+        return;
+    }
+    stats_inc(r->http->stats, STAT_HTTP_HEAD_TOO_LONG);
+    buf_clear(&r->headers);
+    if (a->take_body) {
+        mem_free_ptr(&a->body.ptr);
+    }
+    *a = (struct http_answer){.status = 431};
+}
+
 static void answer(struct http_req *r, struct http_answer *a)
 {
     struct http *h = r->http;
+    check_room(r, a);
     r->status = a->status;
     stats_inc(h->stats, status_counter(a->status));
     if (a->stream == NULL) {
@@ -364,13 +377,18 @@ static void answer(struct http_req *r, struct http_answer *a)
         }
     }
     r->response = mhd_response(r, a);
+    if (a->stream != NULL) {
+        a->stream->response = r->response;
+    }
     r->state = REQ_ANSWERED;
     buf_deinit(&r->headers);
-    if (a->stream != NULL) {
-        buf_deinit(&r->body); /* a stream lives long */
+    if (a->stream != NULL) { /* lives long */
+        buf_deinit(&r->body);
+        target_deinit(&r->target);
+        r->n_params = 0;
     }
     if (!r->in_call) {
-        http_req_resume(r);
+        http_conn_wake(r->conn);
     }
 }
 
@@ -386,9 +404,7 @@ void http_respond(struct http_req *r, unsigned status, const char *content_type,
     if (may_answer(r)) {
         answer(r, &a);
     } else {
-        char *body = NULL;
-        memcpy(&body, &a.body.ptr, sizeof body); /* ours, as buf_take gave it */
-        mem_free(body);
+        mem_free_ptr(&a.body.ptr);
     }
 }
 

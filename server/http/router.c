@@ -167,10 +167,10 @@ void router_free(struct router *r)
 }
 
 /* From the right: that is where the paths of an API differ. */
-static bool matches(const struct pattern *p, const struct target *t)
+static bool matches(const struct pattern *p, const struct target_path *path)
 {
     for (size_t i = p->n; i-- > 0;) {
-        const struct str have = t->segments[i];
+        const struct str have = path->segments[i];
         if (p->segments[i].is_param ? have.len == 0 : !str_eq(p->segments[i].text, have)) {
             return false;
         }
@@ -178,15 +178,15 @@ static bool matches(const struct pattern *p, const struct target *t)
     return true;
 }
 
-bool router_find(const struct router *r, enum http_method method, const struct target *t,
+bool router_find(const struct router *r, enum http_method method, const struct target_path *path,
                  struct router_match *ret)
 {
-    if (t->too_deep) {
+    if (path->too_deep) {
         return false;
     }
-    for (size_t i = r->first[t->n_segments]; i < r->first[t->n_segments + 1]; i++) {
+    for (size_t i = r->first[path->n]; i < r->first[path->n + 1]; i++) {
         const struct pattern *p = &r->patterns[i];
-        if (!matches(p, t)) {
+        if (!matches(p, path)) {
             continue;
         }
         *ret = (struct router_match){.route = method < HTTP_METHODS ? p->by_method[method] : NULL,
@@ -195,7 +195,7 @@ bool router_find(const struct router *r, enum http_method method, const struct t
         for (size_t s = 0; s < p->n; s++) {
             if (p->segments[s].is_param) {
                 ret->params[ret->n_params++] =
-                    (struct target_pair){p->segments[s].text, t->segments[s]};
+                    (struct target_pair){p->segments[s].text, path->segments[s]};
             }
         }
         return true;

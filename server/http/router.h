@@ -15,7 +15,7 @@
 #include "server/http/http.h"
 #include "server/http/target.h"
 
-enum { ROUTER_PARAMS = 4 };
+enum { ROUTER_PARAMS = 2 };
 
 struct router;
 
@@ -30,7 +30,7 @@ struct router_match {
 struct router *router_new(const struct http_route *routes, size_t n);
 void router_free(struct router *r);
 /* method may be HTTP_METHODS (one we do not know). False: nothing is there. */
-bool router_find(const struct router *r, enum http_method method, const struct target *t,
+bool router_find(const struct router *r, enum http_method method, const struct target_path *path,
                  struct router_match *ret);
 
 const char *router_method_name(enum http_method m); /* "GET"; HTTP_METHODS gives "?" */

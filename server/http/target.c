@@ -123,11 +123,11 @@ static struct str without_origin(struct str path)
     return (struct str){slash, (size_t)(path.ptr + path.len - slash)};
 }
 
-static enum err_code parse_path(struct target *t, struct decoder *d)
+static enum err_code parse_path(struct target *t, struct target_path *ret, struct decoder *d)
 {
     t->path = without_origin(t->path);
     if (t->path.len == 0 || t->path.ptr[0] != '/') {
-        t->too_deep = true; /* "*" and the like: nothing is there */
+        ret->too_deep = true; /* "*" and the like: nothing is there */
         return ERR_OK;
     }
     const char *p = t->path.ptr + 1;
@@ -140,10 +140,10 @@ static enum err_code parse_path(struct target *t, struct decoder *d)
         if (rc != ERR_OK) {
             return rc;
         }
-        if (t->n_segments < TARGET_SEGMENTS) {
-            t->segments[t->n_segments++] = decoded;
+        if (ret->n < TARGET_SEGMENTS) {
+            ret->segments[ret->n++] = decoded;
         } else {
-            t->too_deep = true;
+            ret->too_deep = true;
         }
         if (slash == NULL) {
             return ERR_OK;
@@ -178,12 +178,14 @@ static enum err_code parse_query(struct target *t, struct decoder *d, struct str
     return ERR_OK;
 }
 
-enum err_code target_parse(struct target *t, struct err *err)
+enum err_code target_parse(struct target *t, struct target_path *ret, struct err *err)
 {
     struct decoder d = {.out = t->memory + (t->uri.ptr - t->memory) + t->uri.len + 1, .err = err};
     struct str path = STR_NULL;
     struct str query = t->uri;
     (void)str_split(&query, '?', &path);
-    const enum err_code rc = parse_path(t, &d);
+    ret->n = 0;
+    ret->too_deep = false;
+    const enum err_code rc = parse_path(t, ret, &d);
     return rc != ERR_OK ? rc : parse_query(t, &d, query);
 }

@@ -30,14 +30,18 @@ struct target {
     char *memory; /* owned: the target as it came, its decoded parts, the pairs */
     struct str uri;
     struct str path;
-    struct str segments[TARGET_SEGMENTS];
-    size_t n_segments;
     struct target_pair *query; /* in memory */
     size_t n_query;
+};
+
+/* What routing needs and nobody later. */
+struct target_path {
+    struct str segments[TARGET_SEGMENTS];
+    size_t n;
     bool too_deep;
 };
 
 /* Copies uri. ERR_NOMEM leaves an empty target. */
 MUST_CHECK enum err_code target_init(struct target *t, struct str uri);
-MUST_CHECK enum err_code target_parse(struct target *t, struct err *err);
+MUST_CHECK enum err_code target_parse(struct target *t, struct target_path *ret, struct err *err);
 void target_deinit(struct target *t);

@@ -3,7 +3,12 @@
 #include "server/core/mem.h"
 #include "tests/support/test.h"
 
-enum { MAX_PENDING = HTTP_APP_PENDING, MAX_BODY = HTTP_APP_MAX_BODY, BIG = HTTP_APP_BIG };
+enum {
+    MAX_PENDING = HTTP_APP_PENDING,
+    MAX_BODY = HTTP_APP_MAX_BODY,
+    BIG = HTTP_APP_BIG,
+    FILLER_BYTES = 600
+};
 
 /* --- the served application --- */
 
@@ -89,7 +94,18 @@ static void empty(void *ctx, struct http_req *r)
     http_respond(r, 204, NULL, NULL);
 }
 
+static void echo_head(void *ctx, struct http_req *r)
+{
+    (void)ctx;
+    http_add_header(r, "X-Echo", http_req_header(r, "X-Test"));
+    struct buf out;
+    buf_init(&out, 100);
+    buf_put(&out, STR("echoed"));
+    http_respond(r, 200, "text/plain", &out);
+}
+
 static const struct http_route ROUTES[] = {
+    {HTTP_GET, "/echo-head", echo_head, "echo-head", 0},
     {HTTP_GET, "/hello", hello, "hello", 0},
     {HTTP_DELETE, "/hello", hello, "unhello", 0},
     {HTTP_GET, "/d/{x}/q", describe, "describe", 7},
@@ -130,7 +146,11 @@ static void refuse(void *ctx, struct http_req *r, unsigned status, const char *a
 static void decorate(void *ctx, struct http_req *r)
 {
     (void)ctx;
+    char filler[FILLER_BYTES];
+    memset(filler, 'f', sizeof filler);
     http_add_header(r, "X-Request-Id", str_of(http_req_id(r)));
+    http_add_header(r, "X-Filler",
+                    (struct str){filler, sizeof filler}); /* as much as an API adds */
 }
 
 /* --- fixture --- */

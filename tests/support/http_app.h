@@ -3,7 +3,7 @@
  *      GET, DELETE /hello    static text             GET /later     kept in pending, answered by the test
  *      GET /d/{x}/q          the request described   GET /careless  the same without http_req_on_gone
  *      POST /body            the body again          GET /big       HTTP_APP_BIG bytes
- *      GET /empty            204 with headers
+ *      GET /empty            204 with headers           GET /echo-head the field X-Test in the head of the answer
  *
  * `before` answers 401 to X-Deny and 204 to a preflight; `refuse` says "refused STATUS ALLOW".
  *

@@ -350,7 +350,7 @@ static void long_heads(void **state)
     buf_init(&head, 65536);
     buf_put(&head, STR("GET /d/1/q HTTP/1.1\r\nHost: x\r\n"));
     for (int i = 0; head.len < LONG_HEAD - 130; i++) {
-        buf_printf(&head, "X-Field-%d: %090d\r\n", i, i);
+        buf_printf(&head, "X-Field-%02d: %0115d\r\n", i, i);
     }
     buf_put(&head, STR("X-Test: end\r\n\r\n"));
     http_client_send_bytes(c, buf_str(&head));
@@ -376,7 +376,41 @@ static void long_heads(void **state)
     http_app_expect(f, c, 200, "hello\n");
 }
 
-/* 60 short fields, as some proxies send them, also fit. */
+/* An answer whose head does not fit behind the request's is replaced, not lost. */
+static void head_that_leaves_no_room(void **state)
+{
+    struct http_app *f = *state;
+    struct http_client *c = http_app_connect(f);
+    for (size_t n = 500; n < 3800; n += 100) {
+        struct http_reply r;
+        http_client_close(c);
+        c = http_app_connect(f);
+        http_client_send(c, "GET /echo-head HTTP/1.1\r\nHost: x\r\nX-Test: ");
+        send_filler(c, n);
+        http_client_send(c, "\r\n\r\n");
+        HTTP_WAIT(f->loop, http_client_whole(c, false, &r));
+        assert_true(r.status == 200 || r.status == 431);
+        assert_int_equal(http_reply_field(&r, "X-Echo").len, r.status == 200 ? n : 0);
+        if (n < 2000) {
+            assert_int_equal(r.status, 200);
+        } else if (n > 3000) {
+            assert_int_equal(r.status, 431);
+        }
+    }
+    assert_true(stats_get(f->stats, STAT_HTTP_HEAD_TOO_LONG) > 5);
+}
+
+static void cookies(void **state)
+{
+    struct http_app *f = *state;
+    struct http_client *c = http_app_connect(f);
+    http_client_send(c, "GET /hello HTTP/1.1\r\nHost: x\r\nCookie: session=");
+    send_filler(c, 1000);
+    http_client_send(c, "; a=1; b=2\r\nAccept: */*\r\nUser-Agent: test\r\n\r\n");
+    http_app_expect(f, c, 200, "hello\n");
+}
+
+/* 30 short fields, as some proxies send them, also fit. */
 static void many_fields(void **state)
 {
     struct http_app *f = *state;
@@ -523,6 +557,29 @@ static void timeouts(void **state)
     http_client_close(dripping);
 }
 
+/* Whichever allocation for a request fails: an answer or the end of its connection, and the next client is served. */
+static void out_of_memory(void **state)
+{
+    struct http_app *f = *state;
+    static const char text[] =
+        "POST /body?a=1&b=2 HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\n\r\n12345";
+    unsigned refused = 0;
+    for (int64_t n = 0; n < 8; n++) {
+        struct http_client *c = http_app_connect(f);
+        struct http_reply r = {.status = 0};
+        http_client_send(c, text); /* the client's own memory is there before the faults begin */
+        http_app_expect(f, c, 201, "5:12345");
+        mem_fault_set(n, 1);
+        http_client_send(c, text);
+        HTTP_WAIT(f->loop, http_client_ended(c) || http_client_whole(c, false, &r));
+        mem_fault_set(-1, 0);
+        refused += r.status != 201;
+        http_client_close(c);
+    }
+    f->c = NULL;
+    assert_true(refused > 0 && refused < 8);
+}
+
 static void scrape(void **state)
 {
     struct http_app *f = *state;
@@ -566,12 +623,15 @@ int main(int argc, char **argv)
         TEST(http_1_0),
         TEST(connection_close),
         TEST(long_heads),
+        TEST(head_that_leaves_no_room),
+        TEST(cookies),
         TEST(many_fields),
         TEST(garbage),
         TEST(clients_that_leave),
         TEST(half_close),
         TEST(connection_limit),
         TEST(timeouts),
+        TEST(out_of_memory),
         TEST(scrape),
     };
     return run_tests(argc, argv, tests, ARRAY_LEN(tests));

@@ -5,19 +5,21 @@
 #include "tests/support/child.h"
 #include "tests/support/run.h"
 
-static enum err_code parse(struct target *t, const char *uri, struct err *err)
+static enum err_code parse(struct target *t, struct target_path *p, const char *uri,
+                           struct err *err)
 {
     assert_int_equal(target_init(t, str_of(uri)), ERR_OK);
-    return target_parse(t, err);
+    return target_parse(t, p, err);
 }
 
 static void expect_segments(const char *uri, const char *const *want, size_t n)
 {
     struct target t;
-    assert_int_equal(parse(&t, uri, NULL), ERR_OK);
-    assert_int_equal(t.n_segments, n);
+    struct target_path p;
+    assert_int_equal(parse(&t, &p, uri, NULL), ERR_OK);
+    assert_int_equal(p.n, n);
     for (size_t i = 0; i < n; i++) {
-        assert_str_equal(t.segments[i], want[i]);
+        assert_str_equal(p.segments[i], want[i]);
     }
     target_deinit(&t);
 }
@@ -49,8 +51,9 @@ static void bad_paths(void **state)
                                       "/?a=%zz",    "/?a=%ff", "/? =%2"};
     for (size_t i = 0; i < ARRAY_LEN(bad); i++) {
         struct target t;
+        struct target_path p;
         struct err err = {.code = ERR_OK};
-        assert_int_equal(parse(&t, bad[i], &err), ERR_INVALID);
+        assert_int_equal(parse(&t, &p, bad[i], &err), ERR_INVALID);
         assert_true(err.msg[0] != '\0');
         target_deinit(&t);
     }
@@ -63,10 +66,11 @@ static void no_paths(void **state)
     struct router *r = router_new(NULL, 0);
     for (size_t i = 0; i < ARRAY_LEN(none); i++) {
         struct target t;
+        struct target_path p;
         struct router_match m;
-        assert_int_equal(parse(&t, none[i], NULL), ERR_OK);
-        assert_true(t.too_deep);
-        assert_false(router_find(r, HTTP_GET, &t, &m));
+        assert_int_equal(parse(&t, &p, none[i], NULL), ERR_OK);
+        assert_true(p.too_deep);
+        assert_false(router_find(r, HTTP_GET, &p, &m));
         target_deinit(&t);
     }
     router_free(r);
@@ -75,7 +79,8 @@ static void no_paths(void **state)
 static void expect_query(const char *uri, const char *const *want, size_t n)
 {
     struct target t;
-    assert_int_equal(parse(&t, uri, NULL), ERR_OK);
+    struct target_path p;
+    assert_int_equal(parse(&t, &p, uri, NULL), ERR_OK);
     assert_int_equal(t.n_query * 2, n);
     for (size_t i = 0; i < t.n_query; i++) {
         assert_str_equal(t.query[i].name, want[2 * i]);
@@ -101,7 +106,8 @@ static void queries(void **state)
     QUERY("/?a=?b", "a", "?b");
     QUERY("/p%20q?q=%E4%BD%A0", "q", "\xe4\xbd\xa0");
     struct target t;
-    assert_int_equal(parse(&t, "/?", NULL), ERR_OK);
+    struct target_path p;
+    assert_int_equal(parse(&t, &p, "/?", NULL), ERR_OK);
     assert_int_equal(t.n_query, 0);
     target_deinit(&t);
 }
@@ -116,14 +122,15 @@ static void query_limit(void **state)
         buf_put(&uri, STR("aa=%20&"));
     }
     struct target t;
+    struct target_path p;
     struct err err = {.code = ERR_OK};
     assert_int_equal(target_init(&t, buf_str(&uri)), ERR_OK);
-    assert_int_equal(target_parse(&t, &err), ERR_OK);
+    assert_int_equal(target_parse(&t, &p, &err), ERR_OK);
     assert_int_equal(t.n_query, TARGET_QUERY);
     target_deinit(&t);
     buf_put(&uri, STR("b"));
     assert_int_equal(target_init(&t, buf_str(&uri)), ERR_OK);
-    assert_int_equal(target_parse(&t, &err), ERR_INVALID);
+    assert_int_equal(target_parse(&t, &p, &err), ERR_INVALID);
     assert_non_null(strstr(err.msg, "128"));
     target_deinit(&t);
     buf_deinit(&uri);
@@ -153,8 +160,9 @@ static void random_targets(void **state)
             uri[i] = alphabet[rng_below(&rng, sizeof alphabet - 1)];
         }
         struct target t;
+        struct target_path p;
         assert_int_equal(target_init(&t, (struct str){uri, n}), ERR_OK);
-        if (target_parse(&t, NULL) == ERR_OK) {
+        if (target_parse(&t, &p, NULL) == ERR_OK) {
             size_t total = 0;
             for (size_t i = 0; i < t.n_query; i++) {
                 total += t.query[i].name.len + t.query[i].value.len;
@@ -197,9 +205,10 @@ static void expect_match(enum http_method m, const char *uri, const char *operat
     struct router *r = router_new(ROUTES, ARRAY_LEN(ROUTES));
     struct router_match match = {.route = NULL};
     struct target t;
+    struct target_path p;
     struct buf got;
-    assert_int_equal(parse(&t, uri, NULL), ERR_OK);
-    const bool found = router_find(r, m, &t, &match);
+    assert_int_equal(parse(&t, &p, uri, NULL), ERR_OK);
+    const bool found = router_find(r, m, &p, &match);
     buf_init(&got, 1024);
     if (operation == NULL) {
         assert_false(found);
