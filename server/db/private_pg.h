@@ -1,10 +1,21 @@
 /* server/db/private_pg.h - a PostgreSQL of our own under the data directory: unix socket only, in a short path.
  *
+ *   data_dir/postgres/       the cluster; postgresql.conf is the operator's, danmakud.conf in it is ours
+ *   data_dir/postgres.log    its messages; the old ones in postgres.log.1 once there are 16 MB
+ *   data_dir/postgres.lock   held while somebody starts it
+ *
  * Start is blocking (startup only) and idempotent: initdb when the cluster is missing, takes over a cluster that a
- * crashed danmakud left running, waits until it accepts connections. It survives a kill -9 of danmakud and is stopped
- * by private_pg_stop ("fast"). PostgreSQL refuses to run as root, and so do we here with a message that says what to do.
+ * crashed danmakud left running, clears what a killed server left behind, waits until it accepts connections (crash
+ * recovery included) and makes the database `danmakud`. The server is in a session of its own: neither Ctrl-C nor
+ * kill -9 of danmakud ends it; private_pg_stop does ("fast", then "immediate"). Whoever may enter the socket's
+ * directory (0700) is let in, so `psql "host=... user=danmakud"` works for the same user and for root.
+ *
+ * PostgreSQL refuses to run as root, and so do we here with a message that says what to do.
  *
  * Threading:  startup only for start; loop thread for stop at the end of the process (blocking, the loop is done).
+ * Errors:     ERR_FORBIDDEN as root. ERR_NOT_FOUND no PostgreSQL of the right version is installed. ERR_CONFLICT the
+ *             directory is not a cluster of ours. ERR_UNAVAILABLE another process starts it, or it does not get ready;
+ *             ERR_IO anything the system refuses. Messages say what to do next.
  */
 #pragma once
 

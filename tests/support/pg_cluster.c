@@ -4,6 +4,7 @@
 #include <ftw.h>
 #include <glob.h>
 #include <grp.h>
+#include <poll.h>
 #include <pwd.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -180,14 +181,15 @@ void pg_template_copy(const char *dir, const char *data)
     pg_run(copy, NULL, log);
 }
 
-unsigned pg_signal_all(const char *data, int sig)
+unsigned pg_signal_all(const char *dir, int sig)
 {
+    size_t dir_len = strlen(dir);
     DIR *proc = opendir("/proc");
     const struct dirent *e;
     unsigned n = 0;
 
-    if (!proc) {
-        return 0;
+    if (!proc || dir_len < 4) {
+        pg_die("whose processes? %s", dir); /* not those of everybody */
     }
     while ((e = readdir(proc))) {
         char link[300];
@@ -203,7 +205,8 @@ unsigned pg_signal_all(const char *data, int sig)
             continue; /* gone, a zombie, or not ours */
         }
         cwd[len] = '\0';
-        if (strcmp(cwd, data) == 0 && kill((pid_t)strtol(e->d_name, NULL, 10), sig) == 0) {
+        if (strncmp(cwd, dir, dir_len) == 0 && (cwd[dir_len] == 0 || cwd[dir_len] == '/') &&
+            kill((pid_t)strtol(e->d_name, NULL, 10), sig) == 0) {
             n++;
         }
     }
@@ -223,4 +226,36 @@ static int remove_one(const char *path, const struct stat *st, int type, struct 
 void pg_remove_tree(const char *path)
 {
     (void)nftw(path, remove_one, 32, FTW_DEPTH | FTW_PHYS);
+}
+
+pid_t pg_keep(const char *dir, int *ret_fd)
+{
+    int fds[2];
+    pid_t pid;
+
+    if (pipe2(fds, O_CLOEXEC)) {
+        pg_die("pipe: %s", strerror(errno));
+    }
+    pid = fork();
+    if (pid < 0) {
+        pg_die("fork: %s", strerror(errno));
+    }
+    if (pid == 0) {
+        char c;
+
+        (void)setsid();
+        /* Standard output may be a pipe that somebody waits on. */
+        (void)dup2(fds[0], 0);
+        (void)close_range(1, ~0U, 0);
+        while (read(0, &c, 1) < 0 && errno == EINTR) {
+        }
+        while (pg_signal_all(dir, SIGKILL) > 0) {
+            (void)poll(NULL, 0, 5);
+        }
+        pg_remove_tree(dir);
+        _exit(0);
+    }
+    close(fds[0]);
+    *ret_fd = fds[1];
+    return pid;
 }

@@ -115,37 +115,6 @@ ATTR_NORETURN static void die_with_log(const struct pg_server *s)
     pg_die("PostgreSQL does not start");
 }
 
-/* Lives until our end of the pipe is closed, by whatever end we meet; then nothing of the server stays. */
-static void start_keeper(struct pg_server *s)
-{
-    int fds[2];
-
-    if (pipe2(fds, O_CLOEXEC)) {
-        pg_die("pipe: %s", strerror(errno));
-    }
-    s->keeper = fork();
-    if (s->keeper < 0) {
-        pg_die("fork: %s", strerror(errno));
-    }
-    if (s->keeper == 0) {
-        char c;
-
-        (void)setsid();
-        /* Standard output may be a pipe that somebody waits on. */
-        (void)dup2(fds[0], 0);
-        (void)close_range(1, ~0U, 0);
-        while (read(0, &c, 1) < 0 && errno == EINTR) {
-        }
-        while (pg_signal_all(s->data, SIGKILL) > 0) {
-            pause_ms(STEP_MS);
-        }
-        pg_remove_tree(s->dir);
-        _exit(0);
-    }
-    close(fds[0]);
-    s->keeper_fd = fds[1];
-}
-
 static void write_conf(const struct pg_server *s, const char *conf)
 {
     char path[PG_PATH_BYTES];
@@ -194,7 +163,7 @@ struct pg_server *pg_server_start(const struct pg_server_opts *opts)
     }
     s->tcp = opts->tcp;
     make_dir(s);
-    start_keeper(s);
+    s->keeper = pg_keep(s->dir, &s->keeper_fd);
     pg_template_copy(s->dir, s->data);
     write_conf(s, opts->conf);
     for (int tries = 0;; tries++) {

@@ -29,6 +29,10 @@ void pg_run(const char *const argv[], const struct passwd *user,
 /* Copies the template cluster to `data` (missing yet); makes the template first if need be. `dir`: scratch. */
 void pg_template_copy(const char *dir, const char *data);
 
-/* Sends sig (0: none) to every process whose working directory is `data`: a cluster's own. Returns how many. */
-unsigned pg_signal_all(const char *data, int sig);
+/* Sends sig (0: none) to every process whose working directory is `dir` or below: a cluster's own. Returns how many. */
+unsigned pg_signal_all(const char *dir, int sig);
 void pg_remove_tree(const char *path);
+
+/* A process that lives until we end, by whatever end, or close *ret_fd; then it kills what runs in `dir` and removes
+ * it. */
+pid_t pg_keep(const char *dir, int *ret_fd);
