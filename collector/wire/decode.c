@@ -26,6 +26,7 @@ struct decoder *decoder_new(void)
 {
     struct decoder *d = mem_new(struct decoder);
     buf_init(&d->extra, EVENT_EXTRA_MAX);
+    arena_init(&d->pb, DECODE_PB_MEMORY);
     for (size_t i = 0; i < ARRAY_LEN(commands); i++) {
         size_t at = slot_of(commands[i].cmd);
         while (d->slots[at]) {
@@ -40,6 +41,7 @@ void decoder_free(struct decoder *d)
 {
     if (d) {
         buf_deinit(&d->extra);
+        arena_deinit(&d->pb);
         mem_free(d);
     }
 }

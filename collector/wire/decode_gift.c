@@ -1,43 +1,5 @@
 /* Gifts. Money is what this message charged (total_coin of gold), never a combo's running sum. */
-#include "collector/wire/decode_priv.h"
-
-enum { GIFT_NAME_MAX = 128, GIFT_ID_MAX = 128, GIFT_WORD_MAX = 32 };
-
-struct gift_blind {
-    int64_t id;
-    struct str name;
-    int64_t price;
-};
-
-struct gift_to {
-    int64_t uid;
-    struct str name;
-};
-
-struct gift {
-    int64_t uid;
-    struct str uname;
-    int64_t id;
-    struct str name;
-    int64_t num;
-    int64_t price;
-    int64_t discount_price;
-    int64_t total_coin;
-    struct str coin_type;
-    struct str action;
-    int64_t timestamp;
-    struct str tid;
-    struct str rnd;
-    int64_t guard_level;
-    int64_t wealth_level;
-    struct str combo_id;
-    int64_t combo_num;
-    struct gift_blind blind;
-    struct gift_to to;
-    struct str bag; /* raw */
-    struct medal medal;
-    struct uinfo uinfo;
-};
+#include "collector/wire/decode_gift_priv.h"
 
 struct gift_message {
     struct gift data;
@@ -103,14 +65,20 @@ static int64_t gift_key(const struct gift *g)
     return hash64_done(&h);
 }
 
-static void put_blind(struct extra *x, const struct gift_blind *b)
+/* What was paid is the event's value; what came out may be worth more. */
+static void put_blind(struct extra *x, const struct gift *g)
 {
+    const struct gift_blind *b = &g->blind;
     const struct extra_mark mark = extra_mark(x);
+    int64_t revealed;
     jw_key(&x->w, STR("blind"));
     jw_object(&x->w);
     jw_ki64(&x->w, "gift_id", b->id);
     jw_kstr(&x->w, "gift_name", b->name);
     jw_ki64(&x->w, "price", b->price);
+    if (!__builtin_mul_overflow(g->price, g->num, &revealed)) {
+        jw_ki64(&x->w, "revealed", revealed);
+    }
     jw_object_end(&x->w);
     extra_check(x, &mark);
 }
@@ -141,7 +109,7 @@ static void gift_extra(struct decoder *d, const struct gift *g, const struct sen
         extra_str(&x, "action", g->action);
     }
     if (g->blind.id != 0) {
-        put_blind(&x, &g->blind);
+        put_blind(&x, g);
     }
     extra_str(&x, "combo_id", g->combo_id);
     extra_i64(&x, "combo_num", g->combo_num);
@@ -152,13 +120,8 @@ static void gift_extra(struct decoder *d, const struct gift *g, const struct sen
     extra_end(&x, e);
 }
 
-enum decode_status decode_gift(struct decoder *d, struct json *j)
+enum decode_status gift_draft(struct decoder *d, const struct gift *g)
 {
-    struct gift_message m;
-    const struct gift *g = &m.data;
-    if (!decode_read_all(d, j, &message_shape, &m)) {
-        return decode_broken(d, "not JSON");
-    }
     if (g->id == 0 && g->name.len == 0) {
         return decode_broken(d, "gift without giftId and giftName");
     }
@@ -181,4 +144,13 @@ enum decode_status decode_gift(struct decoder *d, struct json *j)
     }
     gift_extra(d, g, &s, e);
     return DECODE_OK;
+}
+
+enum decode_status decode_gift(struct decoder *d, struct json *j)
+{
+    struct gift_message m;
+    if (!decode_read_all(d, j, &message_shape, &m)) {
+        return decode_broken(d, "not JSON");
+    }
+    return gift_draft(d, &m.data);
 }

@@ -25,6 +25,7 @@
 
 #include "collector/wire/decode.h"
 #include "collector/wire/embedded.h"
+#include "server/core/arena.h"
 #include "server/core/buf.h"
 #include "server/core/hash.h"
 #include "server/core/json_read.h"
@@ -32,7 +33,7 @@
 
 /* A thousand million CNY. */
 #define DECODE_MONEY_MAX INT64_C(1000000000000)
-enum { DECODE_TEXT_BYTES = 64 * 1024, DECODE_SLOTS = 512 };
+enum { DECODE_TEXT_BYTES = 64 * 1024, DECODE_SLOTS = 512, DECODE_PB_MEMORY = 512 * 1024 };
 
 /* A row of decode_table.def. j stands before the message, nothing of it is read. */
 typedef enum decode_status(decode_fn)(struct decoder *d, struct json *j);
@@ -51,6 +52,7 @@ struct decoder {
     size_t n_left_out;
     size_t used;      /* of text */
     struct buf extra; /* owned; the one being written */
+    struct arena pb;  /* owned; the protobuf of one message */
     struct event_draft drafts[DECODE_EVENTS_MAX];
     char text[DECODE_TEXT_BYTES];
 };

@@ -65,7 +65,7 @@ static void check_fixture(void **state, const char *name)
     X(RED_POCKET)                                                                                  \
     X(ANCHOR_LOT)                                                                                  \
     X(NOTICE)                                                                                      \
-    X(SILENT)
+    X(SEND_GIFT_V2) X(INTERACT_WORD_V2) X(ONLINE_RANK_V3) X(SILENT)
 
 #define X(name)                                                                                    \
     static void test_##name(void **state)                                                          \
