@@ -60,6 +60,19 @@ CREATE TABLE public.api_token (
 );
 
 --
+-- Name: coverage; Type: TABLE; Schema: public; Owner: -
+--
+
+CREATE TABLE public.coverage (
+    room_id bigint NOT NULL,
+    from_ms bigint NOT NULL,
+    state text NOT NULL,
+    cause text NOT NULL,
+    detail json,
+    CONSTRAINT coverage_state_check CHECK ((state = ANY (ARRAY['ok'::text, 'degraded'::text, 'gap'::text])))
+);
+
+--
 -- Name: event; Type: TABLE; Schema: public; Owner: -
 --
 
@@ -218,6 +231,13 @@ ALTER TABLE ONLY public.api_token
 
 ALTER TABLE ONLY public.api_token
     ADD CONSTRAINT api_token_pkey PRIMARY KEY (name);
+
+--
+-- Name: coverage coverage_pkey; Type: CONSTRAINT; Schema: public; Owner: -
+--
+
+ALTER TABLE ONLY public.coverage
+    ADD CONSTRAINT coverage_pkey PRIMARY KEY (room_id, from_ms);
 
 --
 -- Name: event event_pkey; Type: CONSTRAINT; Schema: public; Owner: -

@@ -1,0 +1,376 @@
+#include "server/app/app_priv.h"
+
+#include <signal.h>
+#include <stdio.h>
+#include <unistd.h>
+
+#ifdef DM_HAVE_SYSTEMD
+#include <systemd/sd-daemon.h>
+#endif
+
+#include "server/core/assert.h"
+#include "server/core/mem.h"
+
+enum {
+    DB_QUEUE_MAX = 1024,
+    DB_CONNECT_TIMEOUT_MS = 10000,
+    DB_RESULT_BYTES = 64 << 20,
+    WRITER_TIMEOUT_MS = 30000,
+    FLUSH_POLL_MS = 5,
+};
+
+static void notify_manager(const char *state)
+{
+#ifdef DM_HAVE_SYSTEMD
+    (void)sd_notify(0, state);
+#else
+    (void)state;
+#endif
+}
+
+void app_notify_ready(void)
+{
+    notify_manager("READY=1");
+}
+
+static void on_watchdog(void *ctx)
+{
+    (void)ctx;
+    notify_manager("WATCHDOG=1");
+}
+
+static void watchdog_start(struct app *app)
+{
+    loop_timer_init(&app->watchdog, app->loop, on_watchdog, app);
+#ifdef DM_HAVE_SYSTEMD
+    uint64_t usec = 0;
+    if (sd_watchdog_enabled(0, &usec) > 0) {
+        int64_t ms = (int64_t)(usec / 3000);
+        loop_timer_start(&app->watchdog, ms, ms);
+    }
+#endif
+}
+
+/* Stopping: each step starts the next from its callback. */
+
+static void on_db_closed(void *ctx)
+{
+    struct app *app = ctx;
+    app->db = NULL;
+    loop_signals_free(app->signals);
+    app->signals = NULL;
+}
+
+static void on_http_closed(void *ctx)
+{
+    struct app *app = ctx;
+    app->http = NULL;
+    api_free(app->api);
+    app->api = NULL;
+    db_close(app->db, on_db_closed, app);
+}
+
+static void on_spool_closed(void *ctx)
+{
+    struct app *app = ctx;
+    app->spool = NULL;
+    if (app->http != NULL) {
+        http_close(app->http, app->config->shutdown_deadline / 4, on_http_closed, app);
+    } else {
+        on_http_closed(app);
+    }
+}
+
+static void on_writer_closed(void *ctx, int64_t committed)
+{
+    struct app *app = ctx;
+    app->writer = NULL;
+    uint64_t left = feed_head(app->feed) - feed_seek(app->feed, committed);
+    if (left > 0 && app->spool != NULL) {
+        LOG(WARN, "app", "events wait in the spool, the next start writes them to the database",
+            KV_I64("at_least", left), KV_I64("committed_id", committed));
+    } else if (left > 0) {
+        LOG(ERROR, "app", "stopped with events that are not in the database",
+            KV_I64("events", left), KV_I64("committed_id", committed));
+        app->exit_code = EXIT_FAILED;
+    }
+    if (app->spool != NULL) {
+        spool_close(app->spool, on_spool_closed, app);
+    } else {
+        on_spool_closed(app);
+    }
+}
+
+/* Everything received goes to the spool and the ring before the writer drains them. */
+static void stop_writer(void *ctx)
+{
+    struct app *app = ctx;
+    if (app->spool != NULL && !spool_flushed(app->spool)) {
+        loop_timer_start(&app->start_retry, FLUSH_POLL_MS, 0);
+        return;
+    }
+    writer_close(app->writer, app->config->shutdown_deadline, on_writer_closed, app);
+    if (app->never_ran) {
+        app_source_resume(app);
+    }
+}
+
+static void on_collector_closed(void *ctx)
+{
+    struct app *app = ctx;
+    app->collector = NULL;
+    loop_timer_init(&app->start_retry, app->loop, stop_writer, app);
+    stop_writer(app);
+}
+
+void app_stop(struct app *app, int exit_code)
+{
+    if (app->phase == APP_STOPPING) {
+        return;
+    }
+    app->never_ran = app->phase == APP_STARTING;
+    app->phase = APP_STOPPING;
+    app->exit_code = exit_code;
+    LOG(INFO, "app", "stopping", KV_I64("deadline_ms", app->config->shutdown_deadline));
+    notify_manager("STOPPING=1");
+    loop_timer_stop(&app->watchdog);
+    loop_timer_stop(&app->start_retry);
+    api_quiesce(app->api);
+    if (app->http != NULL) {
+        http_quiesce(app->http);
+    }
+    collector_close(app->collector, on_collector_closed, app);
+}
+
+/* Signals */
+
+static void reload(struct app *app)
+{
+    struct buf problems;
+    struct buf notes;
+    buf_init(&problems, 65536);
+    buf_init(&notes, 65536);
+    struct config *fresh = NULL;
+    enum err_code code = config_load(app->source, &fresh, &problems);
+    if (code == ERR_OK && !app_check_config(fresh, &problems)) {
+        code = ERR_INVALID;
+    }
+    config_free(fresh);
+    if (code == ERR_OK) {
+        code = config_reload(app->config, app->source, &problems, &notes);
+    }
+    if (code != ERR_OK) {
+        LOG(ERROR, "app", "configuration not reloaded, nothing changed",
+            KV_STR("problems", buf_str(&problems)));
+    } else {
+        enum log_level level = LOG_LEVEL_INFO;
+        if (log_level_parse(str_of(app->config->log_level), &level) == 0) {
+            log_set_level(level);
+        }
+        app_rooms_apply(app);
+        LOG(INFO, "app", "configuration reloaded",
+            KV_I64("rooms", collector_n_rooms(app->collector)),
+            KV_STR("need_restart", buf_str(&notes)));
+    }
+    buf_deinit(&problems);
+    buf_deinit(&notes);
+}
+
+static void dump_state(struct app *app)
+{
+    LOG(INFO, "app", "state", KV_I64("rooms", collector_n_rooms(app->collector)),
+        KV_I64("live", collector_n_live(app->collector)),
+        KV_I64("head_id", feed_head_id(app->feed)),
+        KV_I64("committed_id", writer_committed(app->writer)),
+        KV_I64("ring_events", feed_head(app->feed) - feed_tail(app->feed)),
+        KV_I64("ring_bytes", feed_bytes(app->feed)), KV_I64("database_up", db_is_up(app->db)),
+        KV_I64("connections", app->http != NULL ? http_n_connections(app->http) : 0),
+        KV_I64("streams", app->http != NULL ? http_n_streams(app->http) : 0));
+}
+
+static void on_signal(void *ctx, int signum)
+{
+    struct app *app = ctx;
+    switch (signum) {
+    case SIGHUP:
+        if (app->phase == APP_RUNNING) {
+            reload(app);
+        }
+        return;
+    case SIGUSR1:
+        if (app->phase != APP_STOPPING) {
+            dump_state(app);
+        }
+        return;
+    default:
+        if (app->phase == APP_STOPPING) {
+            LOG0(WARN, "app", "second signal, leaving at once");
+            _exit(EXIT_FAILED);
+        }
+        app_stop(app, EXIT_OK);
+        return;
+    }
+}
+
+/* Starting */
+
+static void scrape(void *ctx, struct buf *out)
+{
+    struct app *app = ctx;
+    if (app->phase == APP_STOPPING) {
+        return;
+    }
+    prom_head(out, "danmakud_ring_events", "gauge", "Events in the ring.");
+    prom_i64(out, "danmakud_ring_events", "",
+             (int64_t)(feed_head(app->feed) - feed_tail(app->feed)));
+    prom_head(out, "danmakud_ring_bytes", "gauge", "Memory of the events in the ring.");
+    prom_i64(out, "danmakud_ring_bytes", "", (int64_t)feed_bytes(app->feed));
+    prom_head(out, "danmakud_ring_evicted_total", "counter",
+              "Events that left the ring for newer ones.");
+    prom_i64(out, "danmakud_ring_evicted_total", "", (int64_t)feed_evicted(app->feed));
+    prom_head(out, "danmakud_unwritten_events", "gauge",
+              "Events in the ring that are not yet in the database.");
+    prom_i64(out, "danmakud_unwritten_events", "",
+             (int64_t)(feed_head(app->feed) - feed_seek(app->feed, writer_committed(app->writer))));
+    prom_head(out, "danmakud_rooms", "gauge", "Rooms that are collected.");
+    prom_i64(out, "danmakud_rooms", "", (int64_t)collector_n_rooms(app->collector));
+    prom_head(out, "danmakud_rooms_live", "gauge", "Rooms with an authenticated connection.");
+    prom_i64(out, "danmakud_rooms_live", "", (int64_t)collector_n_live(app->collector));
+    prom_head(out, "danmakud_ids_borrowed_total", "counter",
+              "Times more than 4096 messages came within one ms.");
+    prom_i64(out, "danmakud_ids_borrowed_total", "", (int64_t)app->ids.borrowed);
+    prom_head(out, "danmakud_clock_back_total", "counter",
+              "Messages stamped while the clock was behind the last id.");
+    prom_i64(out, "danmakud_clock_back_total", "", (int64_t)app->ids.clock_back);
+}
+
+static size_t power_of_two(int64_t at_least)
+{
+    size_t n = 1;
+    while (n < (size_t)at_least) {
+        n <<= 1;
+    }
+    return n;
+}
+
+static void make_collector(struct app *app)
+{
+    const struct config *c = app->config;
+    struct str *hosts = mem_new_array(struct str, c->upstream_hosts.n + 1);
+    for (size_t i = 0; i < c->upstream_hosts.n; i++) {
+        hosts[i] = str_of(c->upstream_hosts.items[i]);
+    }
+    const struct collector_opts opts = {
+        .hosts = hosts,
+        .n_hosts = c->upstream_hosts.n,
+        .connect_interval_ms = c->connect_interval,
+        .heartbeat_interval_ms = c->heartbeat_interval,
+        .heartbeat_timeout_ms = c->heartbeat_timeout,
+        .backoff_max_ms = c->backoff_max,
+        .max_rooms = (unsigned)c->max_rooms,
+        .on_events = app_on_events,
+        .ctx = app,
+    };
+    app->collector = collector_new(app->loop, &opts, app->stats);
+    mem_free(hosts);
+}
+
+static void make_memory(struct app *app)
+{
+    const struct config *c = app->config;
+    app->stats = stats_new();
+    app->feed = feed_new(power_of_two(c->ring_events), (size_t)c->ring_bytes);
+    app->batch_rows_max = (size_t)c->batch_rows;
+    app->batch = mem_new_array(struct event *, app->batch_rows_max);
+    id_gen_init(&app->ids, (uint32_t)c->node);
+    app_coverage_open(app);
+}
+
+static void make_parts(struct app *app)
+{
+    const struct config *c = app->config;
+    const struct db_opts db = {
+        .conninfo = app->conninfo,
+        .pool = (unsigned)c->database_pool,
+        .max_queue = DB_QUEUE_MAX,
+        .connect_timeout_ms = DB_CONNECT_TIMEOUT_MS,
+        .timeout_ms = c->query_timeout,
+        .max_result_bytes = DB_RESULT_BYTES,
+        .application_name = "danmakud",
+    };
+    app->db = db_new(app->loop, &db, app->stats);
+    const struct writer_opts writer = {
+        .conninfo = app->conninfo,
+        .node = (unsigned)c->node,
+        .batch_rows = app->batch_rows_max,
+        .batch_bytes = (size_t)c->batch_bytes,
+        .batch_age_ms = c->batch_age,
+        .timeout_ms = WRITER_TIMEOUT_MS,
+        .source = app_writer_source(app),
+        .on_mark = app_on_mark,
+        .ctx = app,
+    };
+    make_collector(app);
+    const struct api_opts api = {
+        .loop = app->loop,
+        .config = c,
+        .db = app->db,
+        .feed = app->feed,
+        .stats = app->stats,
+        .ops = app_api_ops(app),
+        .local_only = app->listen.loopback,
+    };
+    app->writer = writer_new(app->loop, &writer, app->stats);
+    app->api = api_new(&api);
+    stats_on_scrape(app->stats, scrape, app);
+}
+
+/* Parts that may refuse to start; the loop does not run yet. */
+static int open_storage(struct app *app)
+{
+    struct buf dir;
+    struct err err = {0};
+    buf_init(&dir, APP_PATH_BYTES);
+    int status = EXIT_OK;
+    if (app_data_dir(app->config, &dir, &err) == ERR_OK) {
+        status = app_spool_open(app, dir.data);
+    } else {
+        LOG(ERROR, "app",
+            "no spool: events are kept in memory only until the database has them; make data_dir "
+            "usable and restart",
+            KV_CSTR("error", err.msg));
+    }
+    buf_deinit(&dir);
+    return status;
+}
+
+int app_run(struct config *config, const struct config_source *source)
+{
+    struct app *app = mem_new(struct app);
+    app->config = config;
+    app->source = source;
+    ASSERT(app_listen_parse(config->listen, &app->listen)); /* app_check_config has run */
+    int status = app_database_open(config, &app->pg, &app->conninfo);
+    if (status == EXIT_OK) {
+        app->loop = loop_new();
+        make_memory(app);
+        status = open_storage(app);
+    }
+    if (status == EXIT_OK) {
+        app->signals = loop_signals_new(app->loop, on_signal, app);
+        watchdog_start(app);
+        make_parts(app);
+        loop_run(app->loop);
+        status = app->exit_code;
+    }
+    app_coverage_close(app);
+    feed_free(app->feed);
+    stats_free(app->stats);
+    loop_free(app->loop);
+    mem_free(app->batch);
+    private_pg_stop(app->pg);
+    LOG(INFO, "app", "stopped", KV_I64("exit", status));
+    mem_free(app->conninfo);
+    mem_free(app);
+    return status;
+}

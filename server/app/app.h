@@ -1,0 +1,23 @@
+/* server/app/app.h - the composition root: makes the parts, wires them, starts and stops them in order.
+ *
+ *   start: database -> schema -> loop -> writer (reads its mark) -> ids, ring, repeats from what is stored -> HTTP -> rooms
+ *   stop:  unready -> rooms -> writer (drains, deadline) -> HTTP streams and requests -> database -> loop
+ *
+ * Threading:  startup only; app_run is the loop thread.
+ */
+#pragma once
+
+#include "server/config/config.h"
+#include "server/core/attr.h"
+
+enum { EXIT_OK = 0, EXIT_FAILED = 1, EXIT_USAGE = 2, EXIT_SCHEMA = 3 };
+
+/* Runs until told to stop; the process's exit code. source is kept for SIGHUP. */
+MUST_CHECK int app_run(struct config *config, const struct config_source *source);
+/* `danmakud migrate` */
+MUST_CHECK int app_migrate(struct config *config);
+/* `danmakud token ...` */
+MUST_CHECK int app_token(struct config *config, const char *const *args, size_t n_args);
+
+/* What config.c cannot know: room ids, addresses. Problems as lines; false if there is any. */
+bool app_check_config(const struct config *config, struct buf *problems);

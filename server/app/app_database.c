@@ -1,0 +1,136 @@
+/* The database before the loop runs: private or external, schema up to date. Blocking is allowed only here. */
+#include "server/app/app_priv.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <pwd.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "server/core/mem.h"
+#include "server/db/migrate.h"
+
+enum { CONNINFO_BYTES = 4096, RETRY_MS = 2000 };
+
+/* data_dir of the configuration, or the default of this user. */
+static void data_dir_path(const struct config *config, struct buf *out)
+{
+    const char *xdg = getenv("XDG_DATA_HOME");
+    const char *home = getenv("HOME");
+    if (config->data_dir[0] != '\0') {
+        buf_put(out, str_of(config->data_dir));
+    } else if (geteuid() == 0) {
+        buf_put(out, STR("/var/lib/danmakud"));
+    } else if (xdg != NULL && xdg[0] == '/') {
+        buf_printf(out, "%s/danmakud", xdg);
+    } else {
+        const struct passwd *pw = home == NULL ? getpwuid(geteuid()) : NULL;
+        buf_printf(out, "%s/.local/share/danmakud", home != NULL ? home : (pw ? pw->pw_dir : "."));
+    }
+    buf_put_c(out, '\0');
+}
+
+static enum err_code make_dirs(char *path, struct err *err)
+{
+    for (char *p = path + 1;; p++) {
+        if (*p != '/' && *p != '\0') {
+            continue;
+        }
+        char keep = *p;
+        *p = '\0';
+        if (mkdir(path, 0750) != 0 && errno != EEXIST) {
+            return err_set_sys(err, ERR_IO, errno, "data_dir: cannot make %s", path);
+        }
+        *p = keep;
+        if (keep == '\0') {
+            return ERR_OK;
+        }
+    }
+}
+
+enum err_code app_data_dir(const struct config *config, struct buf *out, struct err *err)
+{
+    data_dir_path(config, out);
+    return buf_ok(out) ? make_dirs(out->data, err)
+                       : err_set(err, ERR_INVALID, "data_dir: the path is too long");
+}
+
+static enum err_code read_secret(const char *path, char **ret, struct err *err)
+{
+    char text[CONNINFO_BYTES];
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    if (fd < 0) {
+        return err_set_sys(err, ERR_IO, errno, "database_url_file: cannot open %s", path);
+    }
+    ssize_t n = read(fd, text, sizeof(text));
+    (void)close(fd);
+    if (n < 0 || (size_t)n == sizeof(text)) {
+        return err_set(err, ERR_INVALID, "database_url_file: %s is unreadable or too long", path);
+    }
+    struct str s = str_trim((struct str){text, (size_t)n});
+    *ret = mem_dup(s.ptr, s.len);
+    return *ret != NULL ? ERR_OK : err_set(err, ERR_NOMEM, "out of memory");
+}
+
+static enum err_code conninfo_open(struct config *config, struct private_pg **ret_pg, char **ret,
+                                   struct err *err)
+{
+    if (config->database_url_file[0] != '\0') {
+        return read_secret(config->database_url_file, ret, err);
+    }
+    const char *conninfo = config->database_url;
+    if (conninfo[0] == '\0') {
+        struct buf dir;
+        buf_init(&dir, APP_PATH_BYTES);
+        enum err_code code = app_data_dir(config, &dir, err);
+        if (code == ERR_OK) {
+            LOG(INFO, "app", "starting the private PostgreSQL", KV_CSTR("data_dir", dir.data));
+            code = private_pg_start(dir.data, ret_pg, err);
+        }
+        buf_deinit(&dir);
+        if (code != ERR_OK) {
+            return code;
+        }
+        conninfo = private_pg_conninfo(*ret_pg);
+    }
+    *ret = mem_dup(conninfo, strlen(conninfo));
+    return *ret != NULL ? ERR_OK : err_set(err, ERR_NOMEM, "out of memory");
+}
+
+int app_database_open(struct config *config, struct private_pg **ret_pg, char **ret_conninfo)
+{
+    struct err err = {0};
+    struct migrate_result result = {0};
+    enum err_code code = conninfo_open(config, ret_pg, ret_conninfo, &err);
+    while (code == ERR_OK &&
+           (code = migrate_run(*ret_conninfo, &result, &err)) == ERR_UNAVAILABLE &&
+           *ret_pg == NULL) {
+        LOG(WARN, "app",
+            "the database does not answer, trying again in 2 s: check database_url and that it "
+            "runs",
+            KV_CSTR("error", err.msg));
+        (void)poll(NULL, 0, RETRY_MS);
+        code = ERR_OK;
+    }
+    if (code != ERR_OK) {
+        LOG(ERROR, "app", "no database", KV_CSTR("error", err.msg));
+        private_pg_stop(TAKE_PTR(*ret_pg));
+        mem_free(TAKE_PTR(*ret_conninfo));
+        return code == ERR_CONFLICT ? EXIT_SCHEMA : code == ERR_INVALID ? EXIT_USAGE : EXIT_FAILED;
+    }
+    LOG(INFO, "app", "database schema", KV_I64("from", result.from_version),
+        KV_I64("to", result.to_version));
+    return EXIT_OK;
+}
+
+int app_migrate(struct config *config)
+{
+    struct private_pg *pg = NULL;
+    char *conninfo = NULL;
+    int status = app_database_open(config, &pg, &conninfo);
+    private_pg_stop(pg);
+    mem_free(conninfo);
+    return status;
+}

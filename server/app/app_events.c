@@ -1,0 +1,227 @@
+/* From the collector's callback into the spool, from there to the ring, and from both to the writer.
+ *
+ * An event is published when the spool has written it: what a client has seen survives kill -9. A degraded spool says so
+ * (durable false); the ring then is all there is, and what leaves it before it is in the database is lost: counted, and
+ * recorded in coverage. */
+#include "server/app/app_priv.h"
+
+#include "server/core/assert.h"
+#include "server/core/mem.h"
+
+static void publish(struct app *app, struct event *take)
+{
+    feed_publish(app->feed, take);
+    stats_inc(app->stats, STAT_EVENTS_PUBLISHED);
+}
+
+static void on_written(void *ctx, struct event **events, size_t n, bool durable)
+{
+    struct app *app = ctx;
+    (void)durable; /* the spool remembers (spool_has), counts and logs it */
+    for (size_t i = 0; i < n; i++) {
+        publish(app, events[i]);
+    }
+    writer_poke(app->writer);
+}
+
+static void on_dropped(void *ctx, const struct spool_dropped *rooms, size_t n)
+{
+    struct app *app = ctx;
+    for (size_t i = 0; i < n; i++) {
+        stats_add(app->stats, STAT_EVENTS_LOST, (int64_t)rooms[i].n);
+        app_coverage_gap(app, &rooms[i], "overflow");
+    }
+}
+
+static void on_evict(void *ctx, const struct event *e)
+{
+    struct app *app = ctx;
+    int64_t committed = app->writer != NULL ? writer_committed(app->writer) : 0;
+    if (app->phase == APP_STARTING || e->id <= committed ||
+        (app->spool != NULL && spool_has(app->spool, e->id))) {
+        return;
+    }
+    stats_inc(app->stats, STAT_EVENTS_LOST);
+    const struct spool_dropped one = {
+        .room_id = e->room_id, .first_id = e->id, .last_id = e->id, .n = 1};
+    app_coverage_gap(app, &one, "not_durable");
+}
+
+void app_on_events(void *ctx, const struct event_draft *drafts, size_t n)
+{
+    struct app *app = ctx;
+    int64_t base = 0;
+    for (size_t i = 0; i < n; i++) {
+        if (i % ID_EVENTS_PER_MESSAGE == 0) {
+            base = id_gen_message(&app->ids, loop_wall_ms(app->loop));
+        }
+        struct event *e = event_new(base + (int64_t)(i % ID_EVENTS_PER_MESSAGE), &drafts[i]);
+        if (e == NULL) {
+            stats_inc(app->stats, STAT_EVENTS_NOMEM);
+        } else if (app->spool != NULL) {
+            spool_append(app->spool, e);
+        } else {
+            publish(app, e);
+        }
+    }
+    if (app->spool == NULL) {
+        writer_poke(app->writer);
+    }
+}
+
+/* "The next after id": the ring if it has everything, else the spool, else what of the ring is left. */
+
+static void answer(struct app *app, size_t n)
+{
+    struct source_request rq = app->request;
+    app->request.pending = false;
+    rq.done(rq.done_ctx, app->batch, n, false);
+}
+
+static void answer_from_ring(struct app *app)
+{
+    const struct source_request *rq = &app->request;
+    uint64_t seq = feed_seek(app->feed, rq->after);
+    size_t n = 0;
+    size_t bytes = 0;
+    while (n < rq->max_rows && n < app->batch_rows_max && bytes < rq->max_bytes) {
+        const struct event *e = feed_at(app->feed, seq++);
+        if (e == NULL) {
+            break;
+        }
+        app->batch[n++] = event_ref(e);
+        bytes += e->bytes;
+    }
+    answer(app, n);
+}
+
+static void on_spool_read(void *ctx, struct event **events, size_t n)
+{
+    struct app *app = ctx;
+    ASSERT(app->request.pending);
+    /* From where the ring begins it is the better source: it also has what a degraded spool has not. */
+    int64_t ring_from = feed_tail_id(app->feed) > 0 ? feed_tail_id(app->feed) : ID_MAX;
+    size_t kept = 0;
+    for (size_t i = 0; i < n; i++) {
+        if (events[i]->id < ring_from && kept < app->batch_rows_max) {
+            app->batch[kept++] = events[i];
+        } else {
+            event_unref(&events[i]);
+        }
+    }
+    if (kept > 0) {
+        answer(app, kept);
+    } else {
+        answer_from_ring(app);
+    }
+}
+
+static void source_answer(void *ctx)
+{
+    struct app *app = ctx;
+    ASSERT(app->request.pending);
+    if (app->phase == APP_STARTING) {
+        return; /* app_source_resume: the ring is being warmed */
+    }
+    if (app->never_ran) {
+        answer(app, 0);
+        return;
+    }
+    if (app->spool == NULL || feed_covers(app->feed, app->request.after) ||
+        spool_last_id(app->spool) <= app->request.after) {
+        answer_from_ring(app);
+        return;
+    }
+    stats_inc(app->stats, STAT_SPOOL_READS);
+    spool_read(app->spool, app->request.after, app->request.max_rows, app->request.max_bytes,
+               on_spool_read, app);
+}
+
+static void source_fetch(void *ctx, int64_t after, size_t max_rows, size_t max_bytes,
+                         void (*done)(void *done_ctx, struct event **events, size_t n, bool lost),
+                         void *done_ctx)
+{
+    struct app *app = ctx;
+    ASSERT(!app->request.pending);
+    app->request = (struct source_request){
+        .pending = true,
+        .after = after,
+        .max_rows = max_rows,
+        .max_bytes = max_bytes,
+        .done = done,
+        .done_ctx = done_ctx,
+    };
+    loop_defer(app->loop, source_answer, app);
+}
+
+void app_source_resume(struct app *app)
+{
+    if (app->request.pending) {
+        loop_defer(app->loop, source_answer, app);
+    }
+}
+
+static void source_committed(void *ctx, int64_t id)
+{
+    struct app *app = ctx;
+    app->acked_wanted = id;
+    app_spool_ack(app);
+}
+
+/* Reports of what was dropped are part of the spool until they are in the database: they go first. */
+void app_spool_ack(struct app *app)
+{
+    if (app->spool != NULL && !app_coverage_pending(app)) {
+        spool_ack(app->spool, app->acked_wanted);
+    }
+}
+
+struct writer_source app_writer_source(struct app *app)
+{
+    return (struct writer_source){.fetch = source_fetch, .committed = source_committed, .ctx = app};
+}
+
+int app_spool_open(struct app *app, const char *data_dir)
+{
+    struct buf dir;
+    struct err err = {0};
+    buf_init(&dir, APP_PATH_BYTES);
+    buf_printf(&dir, "%s/spool", data_dir);
+    buf_put_c(&dir, '\0');
+    const struct spool_opts opts = {
+        .dir = dir.data,
+        .sync_ms = app->config->spool_sync,
+        .max_bytes = (size_t)app->config->spool_max_bytes,
+        .segment_bytes = (size_t)app->config->spool_segment_bytes,
+        .overflow = str_eq(str_of(app->config->spool_overflow), STR("newest")) ? SPOOL_DROP_NEWEST
+                                                                               : SPOOL_DROP_OLDEST,
+        .on_written = on_written,
+        .on_dropped = on_dropped,
+        .ctx = app,
+    };
+    struct spool_found found = {0};
+    enum err_code code = buf_ok(&dir)
+                             ? spool_open(app->loop, &opts, app->stats, &app->spool, &found, &err)
+                             : err_set(&err, ERR_INVALID, "data_dir: the path is too long");
+    buf_deinit(&dir);
+    if (code == ERR_CONFLICT) {
+        LOG(ERROR, "app",
+            "another danmakud uses this data directory: stop it or give this one another data_dir",
+            KV_CSTR("error", err.msg));
+        return EXIT_FAILED;
+    }
+    if (code != ERR_OK) {
+        LOG(ERROR, "app",
+            "no spool: events are kept in memory only until the database has them; make data_dir "
+            "writable and restart",
+            KV_CSTR("error", err.msg));
+        app->spool = NULL;
+    } else if (found.n_segments > 0) {
+        LOG(INFO, "app", "spool found", KV_I64("events", found.n_events),
+            KV_I64("segments", found.n_segments), KV_I64("last_id", found.last_id),
+            KV_I64("torn_bytes", found.torn_bytes), KV_I64("bad_bytes", found.bad_bytes));
+    }
+    id_gen_seed(&app->ids, found.last_id);
+    feed_on_evict(app->feed, on_evict, app);
+    return EXIT_OK;
+}

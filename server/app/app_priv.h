@@ -1,0 +1,111 @@
+/* server/app/app_priv.h - the state of the running service, shared by the files of this folder.
+ *
+ * Threading:  loop thread only.
+ */
+#pragma once
+
+#include "api/api.h"
+#include "collector/collector.h"
+#include "collector/writer/writer.h"
+#include "server/app/app.h"
+#include "server/core/buf.h"
+#include "server/core/id.h"
+#include "server/core/log.h"
+#include "server/db/db.h"
+#include "server/db/private_pg.h"
+#include "server/feed/feed.h"
+#include "server/http/http.h"
+#include "server/loop/loop.h"
+#include "server/spool/spool.h"
+#include "server/stats/prom.h"
+#include "server/stats/stats.h"
+
+struct listen_at {
+    char address[64];
+    uint16_t port;
+    bool loopback;
+};
+
+/* One pending question of the writer for "the next after id". */
+struct source_request {
+    bool pending;
+    int64_t after;
+    size_t max_rows;
+    size_t max_bytes;
+    void (*done)(void *ctx, struct event **events, size_t n, bool lost);
+    void *done_ctx;
+};
+
+enum app_phase { APP_STARTING, APP_RUNNING, APP_STOPPING };
+
+struct app {
+    struct config *config; /* borrowed from main */
+    const struct config_source *source;
+    struct loop *loop; /* owned, as everything below */
+    struct loop_signals *signals;
+    struct stats *stats;
+    struct private_pg *pg; /* NULL: an external database */
+    char *conninfo;
+    struct feed *feed;
+    struct spool *spool; /* NULL: data_dir cannot be used, events are in memory only */
+    struct app_coverage *coverage;
+    struct db *db;
+    struct writer *writer;
+    struct collector *collector;
+    struct api *api;
+    struct http *http; /* NULL until it listens */
+
+    struct id_gen ids;
+    struct source_request request;
+    struct event **batch; /* room for batch_rows_max references */
+    size_t batch_rows_max;
+    int64_t acked_wanted; /* committed id that the spool may be told */
+
+    struct listen_at listen;
+    struct loop_timer start_retry;
+    struct loop_timer watchdog;
+    int64_t mark;       /* of the writer when it was first read */
+    int64_t warm_after; /* id the warming of the ring has reached */
+    uint64_t n_warmed;  /* events that came from the spool */
+    bool warming;       /* a read of the spool is under way for it */
+    bool never_ran;     /* stopped while starting: the writer gets nothing */
+    bool mark_known;
+    enum app_phase phase;
+    int exit_code;
+};
+
+enum { APP_PATH_BYTES = 4096 };
+
+/* app_database.c: blocking, before the loop runs */
+MUST_CHECK int app_database_open(struct config *config, struct private_pg **ret_pg,
+                                 char **ret_conninfo);
+/* The directory of database, spool and state files, made if missing; NUL-terminated in out. */
+MUST_CHECK enum err_code app_data_dir(const struct config *config, struct buf *out,
+                                      struct err *err);
+
+/* app_events.c: from the collector to ring and writer */
+void app_on_events(void *ctx, const struct event_draft *drafts, size_t n);
+struct writer_source app_writer_source(struct app *app);
+MUST_CHECK int app_spool_open(struct app *app, const char *data_dir);
+void app_spool_ack(struct app *app);
+void app_source_resume(struct app *app); /* questions asked while starting are answered now */
+
+/* app_coverage.c: what was lost, on its way into table coverage */
+void app_coverage_open(struct app *app);
+void app_coverage_close(struct app *app);
+void app_coverage_gap(struct app *app, const struct spool_dropped *lost, const char *cause);
+bool app_coverage_pending(const struct app *app);
+
+/* app_start.c: what happens between the writer's mark and "ready" */
+void app_on_mark(void *ctx, int64_t last_id);
+void app_warm_next(struct app *app);
+
+/* app_rooms.c: rooms from the configuration; what the api may know of them */
+void app_rooms_apply(struct app *app);
+struct api_ops app_api_ops(struct app *app);
+bool app_listen_parse(const char *text, struct listen_at *ret);
+bool app_room_parse(const char *text, int64_t *ret);
+
+/* app.c */
+void app_notify_ready(void);
+void app_stop(struct app *app, int exit_code);

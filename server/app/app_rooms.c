@@ -1,0 +1,250 @@
+/* Rooms and addresses of the configuration, and what the api may know of the collector. */
+#include "server/app/app_priv.h"
+
+#include <arpa/inet.h>
+
+#include "server/core/mem.h"
+
+bool app_room_parse(const char *text, int64_t *ret)
+{
+    return str_to_i64(str_of(text), ret) && *ret > 0;
+}
+
+bool app_listen_parse(const char *text, struct listen_at *ret)
+{
+    struct str s = str_of(text);
+    size_t colon = s.len;
+    while (colon > 0 && s.ptr[colon - 1] != ':') {
+        colon--;
+    }
+    if (colon == 0) {
+        return false;
+    }
+    struct str host = str_sub(s, 0, colon - 1);
+    uint64_t port = 0;
+    if (!str_to_u64(str_sub(s, colon, s.len), &port) || port > UINT16_MAX) {
+        return false;
+    }
+    if (host.len >= 2 && host.ptr[0] == '[' && host.ptr[host.len - 1] == ']') {
+        host = str_sub(host, 1, host.len - 1);
+    }
+    if (str_eq(host, STR("localhost"))) {
+        host = STR("127.0.0.1");
+    }
+    if (host.len == 0 || host.len >= sizeof(ret->address)) {
+        return false;
+    }
+    memcpy(ret->address, host.ptr, host.len);
+    ret->address[host.len] = '\0';
+    ret->port = (uint16_t)port;
+
+    struct in_addr v4;
+    struct in6_addr v6;
+    if (inet_pton(AF_INET, ret->address, &v4) == 1) {
+        ret->loopback = (ntohl(v4.s_addr) >> 24) == 127;
+        return true;
+    }
+    ret->loopback = inet_pton(AF_INET6, ret->address, &v6) == 1 && IN6_IS_ADDR_LOOPBACK(&v6);
+    return inet_pton(AF_INET6, ret->address, &v6) == 1;
+}
+
+bool app_check_config(const struct config *config, struct buf *problems)
+{
+    size_t before = problems->len;
+    struct listen_at at;
+    int64_t room = 0;
+    if (!app_listen_parse(config->listen, &at)) {
+        buf_printf(problems,
+                   "listen: %s is not address:port with a numeric address, e.g. 127.0.0.1:8080\n",
+                   config->listen);
+    }
+    for (size_t i = 0; i < config->rooms.n; i++) {
+        if (!app_room_parse(config->rooms.items[i], &room)) {
+            buf_printf(problems, "rooms: %s is not a room id (a positive number)\n",
+                       config->rooms.items[i]);
+        }
+    }
+    for (size_t i = 0; i < config->upstream_hosts.n; i++) {
+        const char *host = config->upstream_hosts.items[i];
+        const char *colon = strrchr(host, ':');
+        uint64_t port = 0;
+        if (colon == NULL || colon == host || !str_to_u64(str_of(colon + 1), &port) || port == 0 ||
+            port > UINT16_MAX) {
+            buf_printf(problems, "upstream_hosts: %s is not host:port\n", host);
+        }
+    }
+    if (config->rooms.n > 0 && config->upstream_hosts.n == 0) {
+        buf_put(problems, STR("upstream_hosts: needed to collect the rooms of `rooms`\n"));
+    }
+    if ((int64_t)config->rooms.n > config->max_rooms) {
+        buf_printf(problems, "rooms: %zu rooms, but max_rooms is %lld\n", config->rooms.n,
+                   (long long)config->max_rooms);
+    }
+    enum log_level level;
+    if (log_level_parse(str_of(config->log_level), &level) != 0) {
+        buf_printf(problems, "log_level: %s is none of debug, info, warn, error\n",
+                   config->log_level);
+    }
+    return problems->len == before;
+}
+
+/* Makes the collector's rooms those of the configuration. */
+struct stale_rooms {
+    const struct config *config;
+    int64_t ids[256]; /* removed in rounds, so the bound is no limit */
+    size_t n;
+};
+
+static bool room_is_configured(const struct config *config, int64_t id)
+{
+    for (size_t i = 0; i < config->rooms.n; i++) {
+        int64_t room = 0;
+        if (app_room_parse(config->rooms.items[i], &room) && room == id) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static bool note_stale(void *ctx, const struct collector_room_info *info)
+{
+    struct stale_rooms *stale = ctx;
+    if (!room_is_configured(stale->config, info->room_id)) {
+        stale->ids[stale->n++] = info->room_id;
+    }
+    return stale->n < ARRAY_LEN(stale->ids);
+}
+
+static void rooms_stored(void *ctx, enum err_code code, const struct err *err,
+                         const struct db_rows *rows)
+{
+    (void)ctx;
+    (void)rows;
+    if (code != ERR_OK) {
+        LOG(WARN, "app", "the rooms of the configuration were not noted in the database",
+            KV_CSTR("error", err->msg));
+    }
+}
+
+void app_rooms_apply(struct app *app)
+{
+    struct stale_rooms stale = {.config = app->config};
+    do {
+        stale.n = 0;
+        collector_each(app->collector, note_stale, &stale);
+        for (size_t i = 0; i < stale.n; i++) {
+            if (collector_remove(app->collector, stale.ids[i], NULL) == ERR_OK) {
+                LOG(INFO, "app", "room removed", KV_I64("room", stale.ids[i]));
+            }
+        }
+    } while (stale.n == ARRAY_LEN(stale.ids));
+
+    size_t n = app->config->rooms.n;
+    int64_t *ids = mem_new_array(int64_t, n + 1);
+    for (size_t i = 0; i < n; i++) {
+        struct err err = {0};
+        if (!app_room_parse(app->config->rooms.items[i], &ids[i])) {
+            continue; /* app_check_config has refused it */
+        }
+        enum err_code code = collector_add(app->collector, ids[i], &err);
+        if (code != ERR_OK && code != ERR_CONFLICT) {
+            LOG(ERROR, "app", "room not added", KV_I64("room", ids[i]), KV_CSTR("error", err.msg));
+        }
+    }
+    static const struct db_stmt store = {
+        .name = "app_rooms_store",
+        .sql = "INSERT INTO room (room_id, origin, created_ms) "
+               "SELECT id, 'config', $2 FROM unnest($1::int8[]) AS id ON CONFLICT DO NOTHING",
+    };
+    const struct db_arg args[] = {DB_ARG_I64S(ids, n), DB_ARG_I64(loop_wall_ms(app->loop))};
+    struct err err = {0};
+    enum err_code code = db_query(app->db, &store, args, ARRAY_LEN(args), rooms_stored, app, &err);
+    if (code != ERR_OK) {
+        rooms_stored(app, code, &err, NULL);
+    }
+    mem_free(ids);
+}
+
+static struct api_room api_room_of(const struct collector_room_info *info)
+{
+    return (struct api_room){
+        .room_id = info->room_id,
+        .state = info->state,
+        .last_close = info->last_close,
+        .connected_since_ms = info->connected_since_ms,
+        .next_try_ms = info->next_try_ms,
+        .last_event_ms = info->last_event_ms,
+        .popularity = info->popularity,
+        .n_connects = info->n_connects,
+        .n_messages = info->n_messages,
+        .n_events = info->n_events,
+        .n_repeats = info->n_repeats,
+    };
+}
+
+static bool ops_room(void *ctx, int64_t room_id, struct api_room *ret)
+{
+    struct app *app = ctx;
+    struct collector_room_info info;
+    if (!collector_room(app->collector, room_id, &info)) {
+        return false;
+    }
+    *ret = api_room_of(&info);
+    return true;
+}
+
+struct each_room {
+    bool (*fn)(void *ctx, const struct api_room *room);
+    void *ctx;
+};
+
+static bool each_room(void *ctx, const struct collector_room_info *info)
+{
+    struct each_room *each = ctx;
+    struct api_room room = api_room_of(info);
+    return each->fn(each->ctx, &room);
+}
+
+static void ops_each_room(void *ctx, bool (*fn)(void *fn_ctx, const struct api_room *room),
+                          void *fn_ctx)
+{
+    struct app *app = ctx;
+    struct each_room each = {.fn = fn, .ctx = fn_ctx};
+    collector_each(app->collector, each_room, &each);
+}
+
+static int64_t ops_committed(void *ctx)
+{
+    struct app *app = ctx;
+    return writer_committed(app->writer);
+}
+
+static bool ops_ready(void *ctx, const char **ret_reason)
+{
+    struct app *app = ctx;
+    if (app->phase != APP_RUNNING) {
+        *ret_reason = app->phase == APP_STARTING ? "starting" : "stopping";
+        return false;
+    }
+    if (!db_is_up(app->db)) {
+        *ret_reason = "database away";
+        return false;
+    }
+    if (writer_state(app->writer) == WRITER_FENCED) {
+        *ret_reason = "another process writes with the same node number";
+        return false;
+    }
+    *ret_reason = "ok";
+    return true;
+}
+
+struct api_ops app_api_ops(struct app *app)
+{
+    return (struct api_ops){
+        .room = ops_room,
+        .each_room = ops_each_room,
+        .committed = ops_committed,
+        .ready = ops_ready,
+        .ctx = app,
+    };
+}

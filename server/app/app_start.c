@@ -1,0 +1,203 @@
+/* Between the writer's mark and "ready": ids, ring and repeats continue from what is stored, then HTTP, then rooms. */
+#include "server/app/app_priv.h"
+
+#include <stdio.h>
+
+#include "api/query/event_row.h"
+
+enum {
+    WARM_MS = 10 * 60 * 1000, /* how far back the ring and the windows of repeats are refilled */
+    WARM_PAGE = 5000,
+    WARM_PAGE_BYTES = 8 << 20,
+    PROGRESS_EVENTS = 500000,
+    CLOCK_OFF_MAX_MS = 5 * 60 * 1000,
+    RETRY_MS = 5000,
+};
+
+static void check_query(struct app *app);
+
+static void check_again(void *ctx)
+{
+    check_query(ctx);
+}
+
+static void retry_later(struct app *app, const char *why)
+{
+    LOG(WARN, "app", "not starting yet, trying again in 5 s", KV_CSTR("reason", why));
+    loop_timer_init(&app->start_retry, app->loop, check_again, app);
+    loop_timer_start(&app->start_retry, RETRY_MS, 0);
+}
+
+static void start_running(struct app *app)
+{
+    struct err err = {0};
+    enum err_code code =
+        api_listen(app->api, app->listen.address, app->listen.port, &app->http, &err);
+    if (code != ERR_OK) {
+        LOG(ERROR, "app", "cannot serve", KV_CSTR("error", err.msg));
+        app_stop(app, EXIT_FAILED);
+        return;
+    }
+    app->phase = APP_RUNNING;
+    app_source_resume(app);
+    app_rooms_apply(app);
+    collector_start(app->collector);
+    bool v6 = strchr(app->listen.address, ':') != NULL;
+    printf("danmakud ready: http://%s%s%s:%u\n", v6 ? "[" : "", app->listen.address, v6 ? "]" : "",
+           http_port(app->http));
+    (void)fflush(stdout);
+    app_notify_ready();
+}
+
+/* Warming: what the database has up to the mark, then what the spool has behind it; oldest first. */
+
+static void warm_one(struct app *app, struct event *take)
+{
+    app->warm_after = take->id;
+    id_gen_seed(&app->ids, take->id);
+    collector_seen(app->collector, take->room_id, take->nkey);
+    feed_warm(app->feed, take);
+}
+
+static void warm_from_spool(struct app *app);
+
+static void on_spool_page(void *ctx, struct event **events, size_t n)
+{
+    struct app *app = ctx;
+    app->warming = false;
+    for (size_t i = 0; i < n; i++) {
+        if (app->phase == APP_STARTING) {
+            warm_one(app, events[i]);
+        } else {
+            event_unref(&events[i]);
+        }
+    }
+    if (app->phase != APP_STARTING) {
+        return;
+    }
+    app->n_warmed += n;
+    if (n == 0) {
+        start_running(app);
+        return;
+    }
+    if (app->n_warmed / PROGRESS_EVENTS != (app->n_warmed - n) / PROGRESS_EVENTS) {
+        LOG(INFO, "app", "reading what the spool holds", KV_I64("events", app->n_warmed));
+    }
+    warm_from_spool(app);
+}
+
+static void warm_from_spool(struct app *app)
+{
+    if (app->spool == NULL) {
+        start_running(app);
+        return;
+    }
+    app->warming = true;
+    spool_read(app->spool, app->warm_after, WARM_PAGE, WARM_PAGE_BYTES, on_spool_page, app);
+}
+
+static void on_warm_page(void *ctx, enum err_code code, const struct err *err,
+                         const struct db_rows *rows)
+{
+    struct app *app = ctx;
+    if (app->phase != APP_STARTING) {
+        return;
+    }
+    if (code != ERR_OK) {
+        retry_later(app, err->msg);
+        return;
+    }
+    size_t n = db_rows_n(rows);
+    for (size_t i = 0; i < n; i++) {
+        struct event *e = event_from_row(rows, i);
+        if (e == NULL) {
+            stats_inc(app->stats, STAT_EVENTS_NOMEM);
+            continue;
+        }
+        warm_one(app, e);
+    }
+    if (n < WARM_PAGE) {
+        app->warm_after = app->mark;
+        warm_from_spool(app);
+        return;
+    }
+    app_warm_next(app);
+}
+
+void app_warm_next(struct app *app)
+{
+#define X(column) #column ", "
+    static const struct db_stmt page = {
+        .name = "app_warm",
+        .sql = "SELECT " EVENT_ROW_COLUMNS(
+            X) "1 FROM event WHERE id > $1 AND id <= $2 ORDER BY id LIMIT $3",
+    };
+#undef X
+    const struct db_arg args[] = {DB_ARG_I64(app->warm_after), DB_ARG_I64(app->mark),
+                                  DB_ARG_I64(WARM_PAGE)};
+    struct err err = {0};
+    if (db_query(app->db, &page, args, ARRAY_LEN(args), on_warm_page, app, &err) != ERR_OK) {
+        retry_later(app, err.msg);
+    }
+}
+
+/* The clock, and whether a public address is covered by a token. */
+
+static void on_check(void *ctx, enum err_code code, const struct err *err,
+                     const struct db_rows *rows)
+{
+    struct app *app = ctx;
+    if (app->phase != APP_STARTING) {
+        return;
+    }
+    if (code != ERR_OK) {
+        retry_later(app, err->msg);
+        return;
+    }
+    int64_t off = loop_wall_ms(app->loop) - db_i64(rows, 0, 0);
+    if (off > CLOCK_OFF_MAX_MS || off < -CLOCK_OFF_MAX_MS) {
+        LOG(ERROR, "app",
+            "this machine's clock and the database's differ too much: set the clock (ids are "
+            "times)",
+            KV_I64("off_ms", off));
+        retry_later(app, "clock");
+        return;
+    }
+    if (!app->listen.loopback && !app->config->allow_public && db_i64(rows, 0, 1) == 0) {
+        LOG(ERROR, "app",
+            "refusing to serve a public address without any token: run `danmakud token add NAME`, "
+            "or set "
+            "allow_public, or listen on 127.0.0.1",
+            KV_CSTR("listen", app->config->listen));
+        app_stop(app, EXIT_USAGE);
+        return;
+    }
+    app_warm_next(app);
+}
+
+static void check_query(struct app *app)
+{
+    static const struct db_stmt check = {
+        .name = "app_check",
+        .sql = "SELECT (extract(epoch FROM clock_timestamp()) * 1000)::int8, "
+               "(SELECT count(*) FROM api_token WHERE expires_ms IS NULL OR expires_ms > $1)",
+    };
+    const struct db_arg args[] = {DB_ARG_I64(loop_wall_ms(app->loop))};
+    struct err err = {0};
+    if (db_query(app->db, &check, args, ARRAY_LEN(args), on_check, app, &err) != ERR_OK) {
+        retry_later(app, err.msg);
+    }
+}
+
+void app_on_mark(void *ctx, int64_t last_id)
+{
+    struct app *app = ctx;
+    if (app->mark_known || app->phase != APP_STARTING) {
+        return;
+    }
+    app->mark_known = true;
+    app->mark = last_id;
+    id_gen_seed(&app->ids, last_id);
+    app->warm_after = id_first_of_ms(loop_wall_ms(app->loop) - WARM_MS) - 1;
+    check_query(app);
+}

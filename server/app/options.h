@@ -1,0 +1,47 @@
+/* server/app/options.h - the command line: subcommand, flags for the configuration, the rest.
+ *
+ *   danmakud [COMMAND] [--key value | --key=value | --flag]... [ARGUMENT]...
+ *
+ * Threading:  startup only.
+ * Ownership:  options borrow from argv; the strings made for "key=value" are owned until options_free.
+ */
+#pragma once
+
+#include "server/config/config.h"
+#include "server/core/attr.h"
+#include "server/core/buf.h"
+
+#define OPTIONS_COMMANDS(X)                                                                        \
+    X(RUN, "run", "collect and serve until told to stop (the default)")                            \
+    X(MIGRATE, "migrate", "bring the database schema up to date and exit")                         \
+    X(CHECK_CONFIG, "check-config", "report every problem of the configuration and exit")          \
+    X(PRINT_CONFIG, "print-config", "print the effective configuration, secrets hidden")           \
+    X(TOKEN, "token",                                                                              \
+      "add NAME [--scopes=read,stream] [--expires=90d] | list | revoke NAME: who may use the API") \
+    X(PRINT_ROUTES, "print-routes", "print the HTTP routes: method, path, scope, operation")       \
+    X(DOCS, "docs", "configuration | example: print the generated documentation")                  \
+    X(VERSION, "version", "print the version and those of the libraries")                          \
+    X(HELP, "help", "this text")
+
+enum command {
+#define X(name, text, help) COMMAND_##name,
+    OPTIONS_COMMANDS(X)
+#undef X
+        COMMANDS
+};
+
+enum { OPTIONS_ARGS_MAX = 32 };
+
+struct options {
+    enum command command;
+    struct config_source source; /* file and flags; environ is the process's */
+    char **flags;                /* owned "key=value" strings; source.flags points here */
+    const char *args[OPTIONS_ARGS_MAX];
+    size_t n_args;
+};
+
+/* Problems (usage) as lines into problems; ERR_INVALID if there is any. */
+MUST_CHECK enum err_code options_parse(int argc, char **argv, struct options *ret,
+                                       struct buf *problems);
+void options_free(struct options *o);
+void options_help(struct buf *out);
