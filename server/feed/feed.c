@@ -20,6 +20,8 @@ struct feed {
     size_t bytes;
     size_t max_bytes;
     uint64_t evicted;
+    feed_evict_fn *on_evict; /* may be NULL */
+    void *on_evict_ctx;
     bool published;
     struct feed_rooms rooms; /* of all rooms with events in the ring */
     struct list waiting;     /* readers that are to be woken */
@@ -75,6 +77,9 @@ static void evict(struct feed *f)
     f->bytes -= s->ev->bytes;
     f->evicted++;
     f->tail++;
+    if (f->on_evict != NULL) {
+        f->on_evict(f->on_evict_ctx, s->ev);
+    }
     event_unref(&s->ev);
 }
 
@@ -200,6 +205,12 @@ bool feed_room_covers(const struct feed *f, int64_t room_id, int64_t after_id)
 size_t feed_bytes(const struct feed *f)
 {
     return f->bytes;
+}
+
+void feed_on_evict(struct feed *f, feed_evict_fn *fn, void *ctx)
+{
+    f->on_evict = fn;
+    f->on_evict_ctx = ctx;
 }
 
 uint64_t feed_evicted(const struct feed *f)

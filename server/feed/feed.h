@@ -63,6 +63,9 @@ uint64_t feed_room_prev(const struct feed *f,
 bool feed_room_covers(const struct feed *f, int64_t room_id, int64_t after_id);
 size_t feed_bytes(const struct feed *f);
 uint64_t feed_evicted(const struct feed *f); /* total */
+/* Sees each event that leaves the ring, before its reference is dropped; it must not call the feed. One listener. */
+typedef void(feed_evict_fn)(void *ctx, const struct event *e);
+void feed_on_evict(struct feed *f, feed_evict_fn *fn, void *ctx);
 
 /* wake runs at most once after feed_wait said "nothing yet", from within the next feed_publish: it must only note
  * the fact (set a flag, start a timer), not publish and not free. */

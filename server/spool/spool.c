@@ -407,6 +407,11 @@ void spool_each_hold(struct spool *s, spool_hold_fn *fn, void *ctx)
     mem_free(keys);
 }
 
+bool spool_flushed(const struct spool *s)
+{
+    return s->flight.n == 0 && s->queue.n == 0;
+}
+
 /* --- timers --- */
 
 /* An idle service does not keep for ever what is acknowledged. */

@@ -81,6 +81,9 @@ MUST_CHECK enum err_code spool_open(struct loop *loop, const struct spool_opts *
 /* Writes what is queued, syncs, closes, unlocks, then calls closed once; freed by then. A read under way ends with n = 0. */
 void spool_close(struct spool *s, void (*closed)(void *ctx), void *ctx);
 
+/* Nothing that was appended still waits for on_written. */
+bool spool_flushed(const struct spool *s);
+
 void spool_append(struct spool *s, struct event *take); /* ids increase; asserted */
 
 /* Held back: an event that waits for its second half (a guard purchase for its toast). Survives a restart: spool_open's

@@ -1,0 +1,81 @@
+"""Fixtures of the integration tests. One PostgreSQL for all, a fresh database for each test."""
+import itertools
+import os
+import sys
+
+import pytest
+
+sys.path.insert(0, os.path.dirname(__file__))
+sys.path.insert(0, os.path.join(os.path.dirname(__file__), "..", "contract"))
+
+import harness  # noqa: E402
+try:
+    import recorder  # noqa: E402
+except ImportError:
+    recorder = None
+
+NUMBER = itertools.count(1)
+
+
+@pytest.fixture(scope="session")
+def postgres():
+    pg = harness.Postgres()
+    yield pg
+    pg.close()
+
+
+@pytest.fixture
+def database(postgres):
+    """Name of a fresh, empty database."""
+    name = f"t{os.getpid()}_{next(NUMBER)}"
+    postgres.create(name)
+    yield name
+    if postgres.proc.poll() is not None:
+        postgres.start()
+    postgres.drop(name)
+
+
+@pytest.fixture
+def rows(postgres, database):
+    """rows("SELECT ...") in the test's database."""
+    def query(sql, *args):
+        with postgres.connect(database) as c:
+            return c.execute(sql, args).fetchall()
+    return query
+
+
+@pytest.fixture
+def sim(tmp_path):
+    """sim("--rooms", "5", ...) starts a simulated upstream."""
+    started = []
+
+    def start(*args):
+        s = harness.Sim(str(tmp_path), *args)
+        started.append(s)
+        return s
+
+    yield start
+    for s in started:
+        s.stop()
+
+
+@pytest.fixture
+def danmakud(postgres, database, tmp_path):
+    """danmakud("--rooms", "1,2", ...) starts the program on the test's database; traffic is recorded."""
+    started = []
+
+    def start(*args, record=True, **env):
+        d = harness.Danmakud(str(tmp_path), postgres.url(database), *args,
+                             recorder=recorder.Recorder if record and recorder else None, **env)
+        started.append(d)
+        return d
+
+    yield start
+    for d in started:
+        if d.running():
+            if postgres.proc.poll() is not None:
+                postgres.start()
+            d.stop()
+        text = d.log_text()
+        assert "ERROR: AddressSanitizer" not in text and "runtime error:" not in text and "LeakSanitizer" not in text, text
+        assert "assertion failed" not in text, text

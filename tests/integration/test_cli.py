@@ -1,0 +1,126 @@
+"""The command line and the configuration, as an operator meets them."""
+import os
+import re
+import subprocess
+
+import harness
+
+ROOT = os.path.join(os.path.dirname(__file__), "..", "..")
+
+
+def cli(*args, **env):
+    full = {k: v for k, v in os.environ.items() if not k.startswith("DANMAKUD_")}
+    full.update(env)
+    return subprocess.run([harness.DANMAKUD, *args], capture_output=True, text=True, env=full, timeout=harness.TIMEOUT)
+
+
+def test_help_lists_commands_and_options():
+    r = cli("help")
+    assert r.returncode == 0
+    for word in ("run", "migrate", "check-config", "token", "--database-url", "--rooms", "Exit codes"):
+        assert word in r.stdout, word
+    assert cli("--help").stdout == r.stdout
+    assert cli("-h").stdout == r.stdout
+
+
+def test_version_names_the_libraries():
+    r = cli("version")
+    assert r.returncode == 0
+    assert re.match(r"danmakud \d+\.\d+\.\d+\n", r.stdout)
+    assert "libmicrohttpd" in r.stdout
+
+
+def test_usage_errors_exit_2_all_at_once():
+    r = cli("run", "--nonsense", "1", "--query-timeout", "soon", "--rooms", "12,abc", DANMAKUD_MAX_ROOMS="-1")
+    assert r.returncode == 2
+    for word in ("--nonsense", "--query-timeout", "DANMAKUD_MAX_ROOMS"):
+        assert word in r.stderr, r.stderr
+    assert cli("fly").returncode == 2
+    assert cli("run", "stray").returncode == 2
+
+
+def test_every_problem_of_the_file_is_told_with_its_line(tmp_path):
+    ini = tmp_path / "danmakud.ini"
+    ini.write_text("rooms = 1,2\nmax_rooms = many\nrigns = 3\nlisten = nowhere\n")
+    r = cli("check-config", "--config", str(ini))
+    assert r.returncode == 2
+    assert "danmakud.ini:2" in r.stderr and "max_rooms" in r.stderr
+    assert "danmakud.ini:3" in r.stderr and "rigns" in r.stderr
+
+
+def test_check_config_knows_rooms_and_addresses():
+    r = cli("check-config", "--rooms", "12,abc", "--listen", "nowhere", "--upstream-hosts", "host-without-port")
+    assert r.returncode == 2
+    for word in ("abc", "nowhere", "host-without-port"):
+        assert word in r.stderr, r.stderr
+    good = cli("check-config", "--rooms", "12", "--upstream-hosts", "127.0.0.1:2243")
+    assert (good.returncode, good.stdout) == (0, "configuration ok\n"), good.stderr
+
+
+def test_print_config_hides_secrets():
+    r = cli("print-config", "--database-url", "postgresql://u:geheim@h/d", "--max-rooms", "7")
+    assert r.returncode == 0
+    assert "geheim" not in r.stdout
+    assert re.search(r"max_rooms *= *7", r.stdout)
+
+
+def test_generated_docs_are_in_step():
+    for what, path in (("configuration", "docs/configuration.md"), ("example", "docs/danmakud.ini.example")):
+        with open(os.path.join(ROOT, path), encoding="utf-8") as f:
+            assert cli("docs", what).stdout == f.read(), f"danmakud docs {what} > {path}"
+
+
+def test_routes_and_openapi_agree():
+    import yaml
+    with open(os.path.join(ROOT, "openapi.yaml"), encoding="utf-8") as f:
+        spec = yaml.safe_load(f)
+    documented = {(method.upper(), path) for path, item in spec["paths"].items()
+                  for method in item if method in ("get", "post", "put", "patch", "delete")}
+    routes = {tuple(line.split()[:2]) for line in cli("print-routes").stdout.splitlines() if line}
+    assert routes == documented
+
+
+def test_migrate_and_schema_exit_codes(postgres, database, rows):
+    url = postgres.url(database)
+    assert cli("migrate", "--database-url", url).returncode == 0
+    assert cli("migrate", "--database-url", url).returncode == 0
+    with postgres.connect(database) as c:
+        c.execute("INSERT INTO schema_migrations (version, name, sha256, applied_by) "
+                  "SELECT max(version) + 1, 'from_the_future', min(sha256), min(applied_by) FROM schema_migrations")
+    r = cli("migrate", "--database-url", url)
+    assert r.returncode == 3, r.stderr
+    assert "newer" in r.stderr
+
+
+def test_public_address_needs_a_token(postgres, database):
+    url = postgres.url(database)
+    r = cli("run", "--database-url", url, "--listen", "0.0.0.0:0")
+    assert r.returncode == 2, r.stderr
+    assert "token add" in r.stderr
+
+
+def test_tokens(postgres, database, danmakud, rows):
+    url = postgres.url(database)
+    assert cli("migrate", "--database-url", url).returncode == 0
+    bad = cli("token", "add", "grafana", "--scopes=reed", "--database-url", url)
+    assert bad.returncode == 2 and "reed" in bad.stderr
+    r = cli("token", "add", "grafana", "--scopes=read", "--database-url", url)
+    assert r.returncode == 0, r.stderr
+    token = re.search(r"dmk_[A-Za-z0-9_-]+", r.stdout).group(0)
+    assert rows("SELECT count(*) FROM api_token WHERE position(%s::bytea in hash) > 0", token.encode()) == [(0,)]
+    listed = cli("token", "list", "--database-url", url)
+    assert "grafana" in listed.stdout and token not in listed.stdout
+
+    d = danmakud()
+    r = d.get("/api/v1/rooms")
+    assert r.status_code == 401 and r.headers["WWW-Authenticate"].startswith("Bearer")
+    assert r.json()["code"] == "unauthenticated"
+    ok = {"Authorization": f"Bearer {token}"}
+    assert d.get("/api/v1/rooms", headers=ok).status_code == 200
+    r = d.get("/api/v1/events/stream", headers=ok, stream=True)
+    assert r.status_code == 403 and r.json()["code"] == "forbidden"
+    assert d.get("/api/v1/rooms", headers={"Authorization": "Bearer dmk_wrong"}).status_code == 401
+    assert d.get("/livez").status_code == 200
+    assert token not in d.log_text()
+    assert cli("token", "revoke", "grafana", "--database-url", url).returncode == 0
+    assert cli("token", "revoke", "grafana", "--database-url", url).returncode == 1
