@@ -178,6 +178,10 @@ static void tail_counted(void *ctx, enum err_code code, const struct err *err,
         return;
     }
     minutes_add_counted(&j->minutes, rows);
+    if (j->tail_to == first_id_of(j->minutes.to)) { /* that was all */
+        reply_stats(j);
+        return;
+    }
     if (!ring_has(j, j->tail_to - 1)) {
         j->pending = true;
         reply_stats(j);
