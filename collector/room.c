@@ -225,7 +225,7 @@ void room_end(struct room *r, enum close_reason why, const char *detail)
         if (!r->stop || why == CLOSE_REMOVED) {
             r->stop = true;
             r->stop_reason = why;
-            snprintf(r->detail, sizeof r->detail, "%s", detail);
+            snprintf(r->detail, sizeof r->detail, "%.*s", (int)(sizeof r->detail - 1), detail);
         }
         return;
     }

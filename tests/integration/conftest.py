@@ -71,11 +71,12 @@ def danmakud(postgres, database, tmp_path):
         return d
 
     yield start
+    if postgres.proc.poll() is not None:
+        postgres.start()
     for d in started:
         if d.running():
-            if postgres.proc.poll() is not None:
-                postgres.start()
             d.stop()
+    for d in started:
         text = d.log_text()
         assert "ERROR: AddressSanitizer" not in text and "runtime error:" not in text and "LeakSanitizer" not in text, text
         assert "assertion failed" not in text, text
