@@ -26,6 +26,7 @@ struct fixture {
     bool up;
     bool down;
     enum err_code down_code;
+    char down_msg[ERR_MSG_BYTES];
     bool closed;
     /* the operation */
     unsigned n_done;
@@ -70,6 +71,7 @@ static void on_down(void *ctx, const struct err *err)
     f->up = false;
     f->down = true;
     f->down_code = err->code;
+    snprintf(f->down_msg, sizeof(f->down_msg), "%s", err->msg);
     f->n_downs++;
     assert_false(db_session_is_up(f->s));
 }
@@ -445,6 +447,7 @@ static void test_killed_while_idle(void **state)
     pg_server_sql(conninfo, TERMINATE);
     assert_true(loop_run_until(f.loop, &f.down, TURNS));
     assert_int_equal(f.down_code, ERR_UNAVAILABLE);
+    assert_non_null(strstr(f.down_msg, "administrator command")); /* the server's last word */
     assert_true(loop_run_until(f.loop, &f.up, TURNS));
     assert_works(&f);
     close_all(&f);
