@@ -137,16 +137,17 @@ static void write_conf(const struct pg_server *s, const char *conf)
 static void make_dir(struct pg_server *s)
 {
     const char *tmp = getenv("TMPDIR");
+    char real[PATH_MAX];
 
     /* A socket's path is limited to about 100 bytes. */
     if (!tmp || !tmp[0] || strlen(tmp) > 60) {
         tmp = "/tmp";
     }
     pg_print(s->dir, sizeof(s->dir), "%s/dmpg.XXXXXX", tmp);
-    if (!mkdtemp(s->dir) || !realpath(s->dir, s->data)) {
+    if (!mkdtemp(s->dir) || !realpath(s->dir, real)) {
         pg_die("%s: %s", s->dir, strerror(errno));
     }
-    pg_print(s->dir, sizeof(s->dir), "%s", s->data); /* /proc/PID/cwd has no symbolic links */
+    pg_print(s->dir, sizeof(s->dir), "%s", real); /* /proc/PID/cwd has no symbolic links */
     pg_print(s->data, sizeof(s->data), "%s/data", s->dir);
     if (pg_user() && (chown(s->dir, pg_user()->pw_uid, pg_user()->pw_gid) || chmod(s->dir, 0755))) {
         pg_die("%s: %s", s->dir, strerror(errno));
