@@ -17,12 +17,9 @@ enum {
     CONNECT_TIMEOUT_MS = 10000,
     RETRY_BASE_MS = 200,
     RETRY_MAX_MS = 10000,
-    NODE_RETRY_MS = 1000,
 };
 
-static void proceed(struct writer *w);
-
-static void drop_batch(struct writer *w)
+void writer_drop_batch(struct writer *w)
 {
     for (size_t i = 0; i < w->batch_n; i++) {
         struct event *e = w->batch[i];
@@ -34,7 +31,7 @@ static void drop_batch(struct writer *w)
 static void close_now(struct writer *w);
 
 /* Closing is done when nothing is left to write, or the deadline says so. */
-static bool close_if_drained(struct writer *w)
+bool writer_close_if_drained(struct writer *w)
 {
     if (w->closed == NULL || w->n_open > 0) {
         return w->closed != NULL;
@@ -46,71 +43,6 @@ static bool close_if_drained(struct writer *w)
     return false;
 }
 
-static void wait_ms(struct writer *w, int64_t ms)
-{
-    w->waiting = true;
-    loop_timer_start(&w->timer, ms, 0);
-}
-
-static void retry(struct writer *w)
-{
-    stats_inc(w->stats, STAT_BATCH_RETRIES);
-    drop_batch(w);
-    w->step = STEP_NONE;
-    wait_ms(w, backoff_next_ms(&w->backoff, &w->rng));
-}
-
-static void fence(struct writer *w, int64_t found)
-{
-    w->fenced = true;
-    stats_set(w->stats, STAT_WRITER_FENCED, 1);
-    LOG(ERROR, "writer",
-        "another process has written with this node number: nothing more is written here; give "
-        "each process its "
-        "own `node` and restart this one",
-        KV_I64("node", w->opts.node), KV_I64("mark", found), KV_I64("expected", w->committed));
-    drop_batch(w);
-    w->step = STEP_NONE;
-    (void)close_if_drained(w);
-}
-
-/* Connection-level failures are the session's business: it connects again and says on_up. The rest is retried here. */
-static void step_failed(struct writer *w, enum err_code code, const struct err *err)
-{
-    enum step step = w->step;
-    if (step == STEP_COMMIT && w->batch_n > 0) {
-        w->in_doubt = w->batch[w->batch_n - 1]->id;
-    }
-    if (code == ERR_UNAVAILABLE || code == ERR_TIMEOUT || code == ERR_CANCELED) {
-        stats_inc(w->stats, STAT_BATCH_RETRIES);
-        drop_batch(w);
-        w->step = STEP_NONE;
-        if (db_session_is_up(w->session)) {
-            wait_ms(w, backoff_next_ms(&w->backoff, &w->rng));
-        }
-        return;
-    }
-    if (code == ERR_INVALID && step == STEP_COPY) {
-        /* A row is refused. Halve until it stands alone, then park it. */
-        stats_inc(w->stats, STAT_BATCH_REFUSED);
-        w->park = w->batch_n == 1;
-        w->cap_rows = (w->batch_n + 1) / 2;
-        (void)snprintf(w->reason, sizeof(w->reason), "%s", err->msg);
-        if (w->park) {
-            LOG(ERROR, "writer", "PostgreSQL refuses an event; it is kept in table parked_event",
-                KV_I64("id", w->batch[0]->id), KV_I64("room", w->batch[0]->room_id),
-                KV_CSTR("error", err->msg));
-        }
-    } else {
-        LOG(WARN, "writer", "a batch failed, trying again", KV_I64("step", step),
-            KV_CSTR("error", err->msg));
-        wait_ms(w, backoff_next_ms(&w->backoff, &w->rng));
-    }
-    drop_batch(w);
-    w->step = STEP_ROLLBACK;
-    proceed(w);
-}
-
 static void on_mark(struct writer *w, const struct db_rows *rows)
 {
     int64_t mark = db_rows_n(rows) == 1 ? db_i64(rows, 0, 0) : -1;
@@ -118,7 +50,7 @@ static void on_mark(struct writer *w, const struct db_rows *rows)
         mark = 0; /* the row was inserted by the same statement */
     }
     if (w->committed >= 0 && mark != w->committed && mark != w->in_doubt) {
-        fence(w, mark);
+        writer_fence(w, mark);
         return;
     }
     w->in_doubt = 0;
@@ -136,7 +68,7 @@ static void on_mark(struct writer *w, const struct db_rows *rows)
     }
     w->poked = true;
     w->step = STEP_NONE;
-    proceed(w);
+    writer_proceed(w);
 }
 
 static void batch_committed(struct writer *w)
@@ -146,16 +78,17 @@ static void batch_committed(struct writer *w)
         w->complete = w->committed;
     }
     stats_inc(w->stats, STAT_BATCHES);
-    stats_add(w->stats, w->park ? STAT_EVENTS_PARKED : STAT_ROWS_WRITTEN, (int64_t)w->batch_n);
+    stats_add(w->stats, w->park_id ? STAT_EVENTS_PARKED : STAT_ROWS_WRITTEN, (int64_t)w->batch_n);
     stats_observe_ms(w->batch_time, (double)(loop_now_ms(w->loop) - w->begun_ms));
     backoff_reset(&w->backoff);
-    bool full = w->batch_n >= w->cap_rows;
-    w->park = false;
+    w->failure_told = false;
+    w->park_id = 0;
+    bool full = w->batch_full;
     if (w->cap_rows < w->opts.batch_rows) {
         w->cap_rows = w->cap_rows * 2 < w->opts.batch_rows ? w->cap_rows * 2 : w->opts.batch_rows;
         full = true; /* go on at once: the rest of a halved batch waits */
     }
-    drop_batch(w);
+    writer_drop_batch(w);
     w->step = STEP_NONE;
     w->opts.source.committed(w->opts.source.ctx, w->committed);
     w->poked = true; /* ask once more: what came meanwhile is the next batch */
@@ -163,7 +96,7 @@ static void batch_committed(struct writer *w)
         loop_timer_start(&w->timer, w->opts.batch_age_ms, 0);
         return;
     }
-    proceed(w);
+    writer_proceed(w);
 }
 
 static void on_step(void *ctx, enum err_code code, const struct err *err,
@@ -175,34 +108,20 @@ static void on_step(void *ctx, enum err_code code, const struct err *err,
         return;
     }
     if (code != ERR_OK) {
-        if (w->step == STEP_ROLLBACK) {
-            w->step = STEP_NONE;
-            if (db_session_is_up(w->session) && !w->waiting) {
-                wait_ms(w, backoff_next_ms(&w->backoff, &w->rng));
-            }
-            return;
-        }
-        step_failed(w, code, err);
+        writer_step_failed(w, code, err);
         return;
     }
     switch (w->step) {
     case STEP_NODE:
-        w->node_ours = db_rows_n(rows) == 1 && db_bool(rows, 0, 0);
-        w->step = STEP_NONE;
-        if (!w->node_ours) {
-            stats_set(w->stats, STAT_WRITER_FENCED, 1);
-            if (!w->down_logged) {
-                w->down_logged = true;
-                LOG(ERROR, "writer",
-                    "another running process uses this node number: waiting for it to end; give "
-                    "each process its own `node`",
-                    KV_I64("node", w->opts.node));
-            }
-            wait_ms(w, NODE_RETRY_MS);
+        if (db_rows_n(rows) != 1 || !db_bool(rows, 0, 0)) {
+            writer_node_is_taken(w);
             return;
         }
+        w->node_ours = true;
+        w->node_held = true;
+        w->node_taken = false;
+        w->node_asked_ms = 0;
         stats_set(w->stats, STAT_WRITER_FENCED, 0);
-        w->down_logged = false;
         w->step = STEP_MARK;
         break;
     case STEP_MARK:
@@ -213,10 +132,10 @@ static void on_step(void *ctx, enum err_code code, const struct err *err,
         break;
     case STEP_LOCK:
         if (db_rows_n(rows) != 1 || db_i64(rows, 0, 0) != w->committed) {
-            fence(w, db_rows_n(rows) == 1 ? db_i64(rows, 0, 0) : -1);
+            writer_fence(w, db_rows_n(rows) == 1 ? db_i64(rows, 0, 0) : -1);
             return;
         }
-        w->step = w->park ? STEP_PARK : STEP_COPY;
+        w->step = w->park_id ? STEP_PARK : STEP_COPY;
         break;
     case STEP_COPY:
     case STEP_PARK:
@@ -229,13 +148,33 @@ static void on_step(void *ctx, enum err_code code, const struct err *err,
         batch_committed(w);
         return;
     case STEP_ROLLBACK:
+        w->step = w->fenced ? STEP_UNLOCK : STEP_NONE;
+        break;
+    case STEP_UNLOCK:
+        w->node_ours = false;
         w->step = STEP_NONE;
         break;
     case STEP_NONE:
     case STEP_FETCH:
         UNREACHABLE();
     }
-    proceed(w);
+    writer_proceed(w);
+}
+
+/* False: no memory for the text, or the source gave far more bytes than asked for. */
+static bool encode_batch(struct writer *w)
+{
+    size_t bytes = 0;
+    buf_clear(&w->copy);
+    for (size_t i = 0; i < w->batch_n; i++) {
+        bytes += w->batch[i]->bytes;
+        batch_put(&w->copy, w->batch[i]);
+    }
+    w->batch_full = w->batch_n >= w->cap_rows || bytes >= w->opts.batch_bytes / 2;
+    if (w->park_id != w->batch[0]->id) {
+        w->park_id = 0; /* the source has lost it meanwhile: this one has done nothing */
+    }
+    return buf_ok(&w->copy);
 }
 
 static void on_fetched(void *ctx, struct event **events, size_t n, bool lost)
@@ -247,8 +186,8 @@ static void on_fetched(void *ctx, struct event **events, size_t n, bool lost)
     w->batch_n = n;
     w->step = STEP_NONE;
     if (w->n_open > 0 || !db_session_is_up(w->session)) {
-        drop_batch(w);
-        (void)close_if_drained(w);
+        writer_drop_batch(w);
+        (void)writer_close_if_drained(w);
         return;
     }
     if (n == 0) {
@@ -263,23 +202,23 @@ static void on_fetched(void *ctx, struct event **events, size_t n, bool lost)
         }
         return;
     }
-    buf_clear(&w->copy);
-    for (size_t i = 0; i < n; i++) {
-        batch_put(&w->copy, w->batch[i]);
+    if (!encode_batch(w)) {
+        w->cap_rows = (n + 1) / 2;
+        writer_retry_later(w);
+        return;
     }
-    ASSERT(buf_ok(&w->copy)); /* its limit covers batch_bytes of escaped text and one event more */
     w->begun_ms = loop_now_ms(w->loop);
     w->step = STEP_BEGIN;
-    proceed(w);
+    writer_proceed(w);
 }
 
-static void proceed(struct writer *w)
+void writer_proceed(struct writer *w)
 {
-    if (close_if_drained(w) && w->n_open > 0) {
+    if (writer_close_if_drained(w) && w->n_open > 0) {
         return;
     }
     if (w->step == STEP_NONE) {
-        if (w->fenced || w->waiting || !db_session_is_up(w->session)) {
+        if (w->waiting || w->fenced || !db_session_is_up(w->session)) {
             return;
         }
         if (!w->node_ours) {
@@ -302,7 +241,7 @@ static void proceed(struct writer *w)
     if (code != ERR_OK) {
         LOG(WARN, "writer", "the database does not take a statement, trying again",
             KV_CSTR("error", err.msg));
-        retry(w);
+        writer_retry_later(w);
     }
 }
 
@@ -311,7 +250,7 @@ static void on_timer(void *ctx)
     struct writer *w = ctx;
     w->waiting = false;
     if (w->step == STEP_NONE) {
-        proceed(w);
+        writer_proceed(w);
     }
 }
 
@@ -321,12 +260,13 @@ static void on_up(void *ctx)
     LOG(INFO, "writer", "connected to the database", KV_I64("committed_id", w->committed));
     w->waiting = false;
     w->node_ours = false;
+    w->node_asked_ms = 0;
     /* The mark is read again: a commit may have gone through although its answer did not come. */
     if (w->committed >= 0 && w->in_doubt == 0) {
         w->in_doubt = w->committed;
     }
     if (w->step == STEP_NONE) {
-        proceed(w);
+        writer_proceed(w);
     }
 }
 
@@ -343,7 +283,7 @@ static void on_partitions(void *ctx)
     w->ready = true;
     w->poked = true;
     if (w->step == STEP_NONE) {
-        proceed(w);
+        writer_proceed(w);
     }
 }
 
@@ -425,7 +365,7 @@ static void one_closed(struct writer *w)
     void (*closed)(void *ctx, int64_t committed) = w->closed;
     void *ctx = w->closed_ctx;
     int64_t committed = w->committed;
-    drop_batch(w);
+    writer_drop_batch(w);
     buf_deinit(&w->copy);
     mem_free(w->batch);
     mem_free(w);
@@ -465,7 +405,7 @@ void writer_close(struct writer *w, int64_t deadline_ms,
     if (w->fenced) {
         close_now(w);
     } else if (w->step == STEP_NONE && !w->waiting) {
-        proceed(w);
+        writer_proceed(w);
     }
 }
 
@@ -476,7 +416,7 @@ int64_t writer_committed(const struct writer *w)
 
 enum writer_state writer_state(const struct writer *w)
 {
-    if (w->fenced) {
+    if (w->fenced || w->node_taken) {
         return WRITER_FENCED;
     }
     if (!db_session_is_up(w->session) || w->committed < 0) {

@@ -9,6 +9,7 @@
 #include "server/core/backoff.h"
 #include "server/core/buf.h"
 #include "server/core/rng.h"
+#include "server/core/utf8.h"
 #include "server/db/db_session.h"
 #include "server/loop/loop.h"
 
@@ -26,6 +27,7 @@ enum step {
     STEP_SET,
     STEP_COMMIT,
     STEP_ROLLBACK,
+    STEP_UNLOCK, /* fenced: the node number is given back */
 };
 
 struct writer {
@@ -45,22 +47,28 @@ struct writer {
     bool waiting; /* the timer runs because something failed */
     bool ready;   /* partitions exist */
     bool node_ours;
-    bool fenced;
-    bool poked;
+    bool
+        node_held; /* it was ours in an earlier connection, which the server may not have ended yet */
+    bool node_taken; /* somebody else has it, and that is no leftover of ourselves */
+    bool fenced;     /* for good: the mark moved without us */
+    bool poked;      /* there may be something behind `committed` */
     bool mark_told;
-    bool down_logged;
+    bool failure_told; /* since the last commit */
 
-    int64_t committed; /* -1 unknown */
-    int64_t complete;  /* every event below this id is written */
-    int64_t in_doubt;  /* last id of a batch whose commit was not answered; 0 none */
-    size_t cap_rows;   /* rows of the next batch; smaller while a bad row is looked for */
+    int64_t committed;     /* -1 unknown */
+    int64_t complete;      /* every event below this id is written */
+    int64_t in_doubt;      /* last id of a batch whose commit was not answered; 0 none */
+    int64_t node_asked_ms; /* since when the node number is asked for in vain; 0 not */
+    size_t cap_rows;       /* rows of the next batch; smaller while a bad row is looked for */
 
     struct event **batch; /* owned references, batch_n of them */
     size_t batch_n;
+    bool batch_full; /* the source probably has more */
     struct buf copy;
     int64_t begun_ms;
-    char reason[ERR_MSG_BYTES]; /* why the only row of a batch was refused */
-    bool park;
+    int64_t park_id; /* this event was refused alone and is parked next; 0 none */
+    char reason[UTF8_CLEAN_MAX(ERR_MSG_BYTES)]; /* valid UTF-8 */
+    size_t reason_len;
 
     void (*closed)(void *ctx, int64_t committed);
     void *closed_ctx;
@@ -70,3 +78,14 @@ struct writer {
 
 /* writer_sql.c: sends the statement of w->step; w->on_step follows. */
 MUST_CHECK enum err_code writer_start_step(struct writer *w, struct err *err);
+
+/* writer.c */
+void writer_proceed(struct writer *w);
+void writer_drop_batch(struct writer *w);
+bool writer_close_if_drained(struct writer *w);
+
+/* writer_fail.c: what is done about a step that did not work. */
+void writer_retry_later(struct writer *w);
+void writer_step_failed(struct writer *w, enum err_code code, const struct err *err);
+void writer_fence(struct writer *w, int64_t found);
+void writer_node_is_taken(struct writer *w);

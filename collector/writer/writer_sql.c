@@ -14,7 +14,15 @@ static enum err_code exec(struct writer *w, const struct db_stmt *stmt, const st
 enum err_code writer_start_step(struct writer *w, struct err *err)
 {
     static const struct db_stmt node = {
-        "writer_node", "SELECT pg_try_advisory_lock($1::int8::int4, $2::int8::int4)"};
+        "writer_node",
+        /* Over tcp, a connection that broke without a word must not keep the number for hours. */
+        "SELECT pg_try_advisory_lock($1::int8::int4, $2::int8::int4), "
+        "set_config('tcp_keepalives_idle', '20', false), "
+        "set_config('tcp_keepalives_interval', '10', false), "
+        "set_config('tcp_keepalives_count', '3', false), "
+        "set_config('tcp_user_timeout', '60000', false)"};
+    static const struct db_stmt unlock = {
+        "writer_unlock", "SELECT pg_advisory_unlock($1::int8::int4, $2::int8::int4)"};
     static const struct db_stmt mark = {
         "writer_mark",
         "WITH made AS (INSERT INTO writer_mark (node, last_id, alive_ms) VALUES ($1::int8, 0, $2) "
@@ -24,7 +32,7 @@ enum err_code writer_start_step(struct writer *w, struct err *err)
         "writer_lock", "SELECT last_id FROM writer_mark WHERE node = $1::int8 FOR UPDATE"};
     static const struct db_stmt park = {"writer_park",
                                         "INSERT INTO parked_event (id, node, at_ms, reason, line) "
-                                        "VALUES ($1, $2::int8, $3, $4, $5)"};
+                                        "VALUES ($1, $2::int8, $3, $4, $5) ON CONFLICT DO NOTHING"};
     static const struct db_stmt set = {
         "writer_set", "UPDATE writer_mark SET last_id = $2, alive_ms = $3 WHERE node = $1::int8"};
     static const struct db_stmt commit = {"writer_commit", "COMMIT"};
@@ -46,7 +54,7 @@ enum err_code writer_start_step(struct writer *w, struct err *err)
     case STEP_PARK:
         return exec(w, &park,
                     (const struct db_arg[]){DB_ARG_I64(w->batch[0]->id), me, now,
-                                            DB_ARG_TEXT(str_of(w->reason)),
+                                            DB_ARG_TEXT(((struct str){w->reason, w->reason_len})),
                                             DB_ARG_BYTES(buf_str(&w->copy))},
                     5, err);
     case STEP_SET:
@@ -57,6 +65,8 @@ enum err_code writer_start_step(struct writer *w, struct err *err)
         return exec(w, &commit, NULL, 0, err);
     case STEP_ROLLBACK:
         return exec(w, &rollback, NULL, 0, err);
+    case STEP_UNLOCK:
+        return exec(w, &unlock, (const struct db_arg[]){DB_ARG_I64(LOCK_CLASS), me}, 2, err);
     case STEP_NONE:
     case STEP_FETCH:
         break;

@@ -1,0 +1,622 @@
+/* The writer against a real server: whatever happens to the connection, every event is there once. */
+#include "collector/writer/writer.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "server/core/log.h"
+#include "server/core/mem.h"
+#include "tests/support/loop_until.h"
+#include "tests/support/run.h"
+#include "tests/support/writer_rig.h"
+
+static struct pg_server *server;
+
+static int setup(void **state)
+{
+    struct writer_rig *r = mem_new(struct writer_rig);
+    writer_rig_init(r, server, false);
+    *state = r;
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    writer_rig_deinit(*state);
+    mem_free(*state);
+    return 0;
+}
+
+static void writes_and_goes_on(void **state)
+{
+    struct writer_rig *r = *state;
+    writer_rig_open(r, NULL);
+    assert_int_equal(writer_committed(r->w), -1);
+    assert_true(writer_rig_until_state(r, WRITER_IDLE));
+    assert_int_equal(r->n_marks, 1);
+    assert_int_equal(r->mark, 0);
+    assert_int_equal(writer_committed(r->w), 0);
+    for (int i = 0; i < 5; i++) {
+        writer_rig_add(r, 700);
+        assert_true(writer_rig_until_written(r));
+        assert_int_equal(r->committed, writer_rig_last(r));
+    }
+    writer_rig_check(r, 0);
+    assert_int_equal(r->n_marks, 1);
+    assert_int_equal(stats_get(r->stats, STAT_ROWS_WRITTEN), 3500);
+    assert_int_equal(stats_get(r->stats, STAT_BATCH_RETRIES), 0);
+    /* 700 events at once make at least two batches of at most 500. */
+    assert_true(stats_get(r->stats, STAT_BATCHES) >= 10);
+    assert_int_equal(writer_rig_i64(r, "SELECT last_id FROM writer_mark WHERE node = 7"),
+                     writer_rig_last(r));
+    assert_int_equal(writer_rig_i64(r, "SELECT count(*) FROM event_default"), 0);
+}
+
+static void columns_read_back(void **state)
+{
+    struct writer_rig *r = *state;
+    writer_rig_add(r, 300);
+    writer_rig_open(r, NULL);
+    assert_true(writer_rig_until_written(r));
+    for (size_t i = 0; i < r->n; i += 37) {
+        char sql[256];
+        (void)snprintf(sql, sizeof sql,
+                       "SELECT text || '|' || coalesce(extra::text, '') FROM event "
+                       "WHERE id = %lld",
+                       (long long)r->events[i]->id);
+        char *text = pg_server_text(r->conninfo, sql);
+        struct buf want;
+        buf_init(&want, 4096);
+        buf_put(&want, r->events[i]->text);
+        buf_put_c(&want, '|');
+        buf_put(&want, r->events[i]->extra);
+        buf_put_c(&want, 0);
+        assert_string_equal(text, want.data);
+        mem_free(text);
+        buf_deinit(&want);
+    }
+}
+
+/* What waits while nothing is known of the mark is written after it, and nothing before it. */
+static void continues_behind_the_mark(void **state)
+{
+    struct writer_rig *r = *state;
+    char sql[160];
+    writer_rig_add(r, 1000);
+    (void)snprintf(sql, sizeof sql, "INSERT INTO writer_mark VALUES (7, %lld, 0)",
+                   (long long)r->events[399]->id);
+    pg_server_sql(r->conninfo, sql);
+    writer_rig_open(r, NULL);
+    assert_true(writer_rig_until_written(r));
+    assert_int_equal(r->mark, r->events[399]->id);
+    assert_int_equal(writer_rig_i64(r, "SELECT count(*) FROM event"), 600);
+}
+
+static void mark_ahead_of_the_source(void **state)
+{
+    struct writer_rig *r = *state;
+    char sql[160];
+    writer_rig_add(r, 10);
+    (void)snprintf(sql, sizeof sql, "INSERT INTO writer_mark VALUES (7, %lld, 0)",
+                   (long long)(writer_rig_last(r) + ((int64_t)100000 << ID_TIME_SHIFT)));
+    pg_server_sql(r->conninfo, sql);
+    writer_rig_open(r, NULL);
+    assert_true(writer_rig_until_state(r, WRITER_IDLE));
+    assert_int_equal(writer_rig_i64(r, "SELECT count(*) FROM event"), 0);
+    writer_rig_add(r, 5); /* on_mark has moved the ids behind it */
+    assert_true(writer_rig_until_written(r));
+    assert_int_equal(writer_rig_i64(r, "SELECT count(*) FROM event"), 5);
+}
+
+static void restart_goes_on(void **state)
+{
+    struct writer_rig *r = *state;
+    for (int i = 0; i < 4; i++) {
+        writer_rig_open(r, NULL);
+        writer_rig_add(r, 600);
+        if (i % 2 == 0) {
+            assert_true(writer_rig_until_written(r));
+        }
+        /* Every second time it is closed with work left and no time to do it. */
+        assert_true(writer_rig_close(r, 0));
+    }
+    writer_rig_open(r, NULL);
+    assert_true(writer_rig_until_written(r));
+    writer_rig_check(r, 0);
+}
+
+static void close_drains(void **state)
+{
+    struct writer_rig *r = *state;
+    writer_rig_open(r, NULL);
+    assert_true(writer_rig_until_state(r, WRITER_IDLE));
+    writer_rig_add(r, 6000);
+    assert_true(writer_rig_close(r, 20000));
+    assert_int_equal(r->closed_at, writer_rig_last(r));
+    writer_rig_check(r, 0);
+}
+
+static void close_gives_up_at_the_deadline(void **state)
+{
+    struct writer_rig *r = *state;
+    writer_rig_open(r, NULL);
+    writer_rig_add(r, 1);
+    assert_true(writer_rig_until_written(r));
+    pg_server_pause(server);
+    writer_rig_add(r, 100);
+    const bool closed = writer_rig_close(r, 300);
+    pg_server_resume(server);
+    assert_true(closed);
+    assert_true(r->closed_at < writer_rig_last(r));
+    writer_rig_open(r, NULL);
+    assert_true(writer_rig_until_written(r));
+    writer_rig_check(r, 0);
+}
+
+static void close_at_every_turn(void **state)
+{
+    struct writer_rig *r = *state;
+    for (unsigned turns = 0; turns <= 20; turns++) {
+        writer_rig_open(r, NULL);
+        writer_rig_add(r, 30);
+        loop_run_turns(r->loop, turns);
+        assert_true(writer_rig_close(r, 0));
+    }
+    writer_rig_open(r, NULL);
+    assert_true(writer_rig_until_written(r));
+    writer_rig_check(r, 0);
+}
+
+/* Connections are cut in the middle of whatever the writer does. */
+static void backends_terminated(void **state)
+{
+    struct writer_rig *r = *state;
+    writer_rig_open(r, NULL);
+    for (int i = 0; i < 40; i++) {
+        writer_rig_add(r, 400);
+        const unsigned turns = (unsigned)rng_below(&r->rng, 12);
+        for (unsigned t = 0; t < turns; t++) {
+            writer_rig_turn(r);
+        }
+        pg_server_sql(r->conninfo, "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE "
+                                   "application_name = 'danmakud writer'");
+    }
+    assert_true(writer_rig_until_written(r));
+    writer_rig_check(r, 0);
+}
+
+static void server_killed_and_started(void **state)
+{
+    struct writer_rig *r = *state;
+    writer_rig_open(r, NULL);
+    for (int i = 0; i < 4; i++) {
+        writer_rig_add(r, 3000);
+        for (int t = 0; t < 3 * i; t++) {
+            writer_rig_turn(r);
+        }
+        pg_server_stop(server, i % 2 ? PG_STOP_KILL : PG_STOP_IMMEDIATE);
+        writer_rig_add(r, 100);
+        for (int t = 0; t < 20; t++) {
+            writer_rig_turn(r);
+        }
+        pg_server_restart(server);
+        assert_true(writer_rig_until_written(r));
+    }
+    writer_rig_check(r, 0);
+}
+
+/* The server hangs: it neither answers nor refuses. */
+static void server_that_hangs(void **state)
+{
+    struct writer_rig *r = *state;
+    struct writer_opts opts = writer_rig_opts(r);
+    opts.timeout_ms = 400;
+    writer_rig_open(r, &opts);
+    writer_rig_add(r, 1);
+    assert_true(writer_rig_until_written(r));
+    for (int i = 0; i < 3; i++) {
+        writer_rig_add(r, 2000);
+        for (int t = 0; t < i; t++) {
+            writer_rig_turn(r);
+        }
+        pg_server_pause(server);
+        const bool noticed = writer_rig_until_state(r, WRITER_CONNECTING);
+        pg_server_resume(server);
+        assert_true(noticed);
+        assert_true(writer_rig_until_written(r));
+        /* Our own old connection, still open on the server, is nobody else's. */
+        assert_int_equal(stats_get(r->stats, STAT_WRITER_FENCED), 0);
+    }
+    writer_rig_check(r, 0);
+}
+
+static const char writer_in[] =
+    "SELECT count(*) = 1 FROM pg_stat_activity WHERE application_name = "
+    "'danmakud writer' AND wait_event = '%s'";
+static const char end_writer[] = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE "
+                                 "application_name = 'danmakud writer'";
+
+/* Turns until the writer's backend waits for this. */
+static void until_backend_waits(struct writer_rig *r, const char *event)
+{
+    char sql[256];
+    (void)snprintf(sql, sizeof sql, writer_in, event);
+    for (int i = 0; i < 500; i++) {
+        char *yes = pg_server_text(r->conninfo, sql);
+        const bool there = yes && yes[0] == 't';
+        mem_free(yes);
+        if (there) {
+            return;
+        }
+        writer_rig_turn(r);
+    }
+    fail_msg("the backend never waits for %s", event);
+}
+
+/* The commit took effect and its answer never came. A standby that does not exist holds the answer back. */
+static void commit_done_but_not_answered(void **state)
+{
+    struct writer_rig *r = *state;
+    writer_rig_open(r, NULL);
+    writer_rig_add(r, 10);
+    assert_true(writer_rig_until_written(r));
+    for (int i = 0; i < 3; i++) {
+        pg_server_sql(r->conninfo, "ALTER SYSTEM SET synchronous_standby_names = 'nobody'");
+        pg_server_sql(r->conninfo, "SELECT pg_reload_conf()");
+        pg_server_wait(r->conninfo,
+                       "SELECT current_setting('synchronous_standby_names') = 'nobody'");
+        writer_rig_add(r, 100);
+        until_backend_waits(r, "SyncRep");
+        pg_server_sql(r->conninfo, "ALTER SYSTEM RESET synchronous_standby_names");
+        pg_server_sql(r->conninfo, end_writer);
+        pg_server_sql(r->conninfo, "SELECT pg_reload_conf()");
+        assert_true(writer_rig_until_written(r));
+        writer_rig_check(r, 0);
+    }
+    assert_int_equal(stats_get(r->stats, STAT_WRITER_FENCED), 0);
+}
+
+/* COMMIT naps before it does anything: long enough to be cut off in the middle. */
+static void make_commits_nap(struct writer_rig *r, const char *seconds)
+{
+    char sql[512];
+    (void)snprintf(sql, sizeof sql,
+                   "CREATE OR REPLACE FUNCTION nap() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN "
+                   "PERFORM pg_sleep(%s); RETURN NULL; END $$; DROP TRIGGER IF EXISTS nap ON "
+                   "writer_mark; CREATE CONSTRAINT TRIGGER nap AFTER UPDATE ON writer_mark "
+                   "DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION nap()",
+                   seconds);
+    pg_server_sql(r->conninfo, sql);
+}
+
+/* The commit was sent, not answered, and did not take effect. */
+static void commit_neither_done_nor_answered(void **state)
+{
+    struct writer_rig *r = *state;
+    writer_rig_open(r, NULL);
+    writer_rig_add(r, 10);
+    assert_true(writer_rig_until_written(r));
+    for (int i = 0; i < 3; i++) {
+        make_commits_nap(r, "30");
+        writer_rig_add(r, 100);
+        until_backend_waits(r, "PgSleep");
+        pg_server_sql(r->conninfo, end_writer);
+        pg_server_sql(r->conninfo, "DROP TRIGGER nap ON writer_mark");
+        assert_true(writer_rig_until_written(r));
+        writer_rig_check(r, 0);
+    }
+}
+
+/* The writer gave up waiting, and the old backend commits behind its back. */
+static void commit_done_after_we_gave_up(void **state)
+{
+    struct writer_rig *r = *state;
+    struct writer_opts opts = writer_rig_opts(r);
+    opts.timeout_ms = 300;
+    writer_rig_open(r, &opts);
+    writer_rig_add(r, 10);
+    assert_true(writer_rig_until_written(r));
+    make_commits_nap(r, "1.5");
+    writer_rig_add(r, 100);
+    until_backend_waits(r, "PgSleep");
+    assert_true(writer_rig_until_state(r, WRITER_CONNECTING));
+    pg_server_sql(r->conninfo, "DROP TRIGGER nap ON writer_mark"); /* waits for that commit */
+    writer_rig_add(r, 100);
+    assert_true(writer_rig_until_written(r));
+    writer_rig_check(r, 0);
+    assert_int_equal(stats_get(r->stats, STAT_WRITER_FENCED), 0);
+}
+
+static unsigned n_errors;
+
+static void count_errors(void *ctx, struct str line)
+{
+    (void)ctx;
+    n_errors += memmem(line.ptr, line.len, "level=error", 11) != NULL;
+}
+
+static void poison_is_parked(void **state)
+{
+    struct writer_rig *r = *state;
+    n_errors = 0;
+    log_set_sink(count_errors, NULL);
+    writer_rig_add(r, 123);
+    const int64_t first = writer_rig_add_poison(r);
+    writer_rig_add(r, 200);
+    const int64_t second = writer_rig_add_poison(r);
+    const int64_t third = writer_rig_add_poison(r);
+    writer_rig_add(r, 400);
+    writer_rig_open(r, NULL);
+    assert_true(writer_rig_until_written(r));
+    writer_rig_check(r, 3);
+    assert_int_equal(n_errors, 3);
+    assert_int_equal(stats_get(r->stats, STAT_EVENTS_PARKED), 3);
+    assert_int_equal(writer_rig_i64(r, "SELECT min(id) FROM parked_event"), first);
+    assert_int_equal(writer_rig_i64(r, "SELECT max(id) FROM parked_event"), third);
+    char sql[200];
+    (void)snprintf(sql, sizeof sql,
+                   "SELECT count(*) FROM parked_event WHERE id = %lld AND node = 7 AND reason LIKE "
+                   "'%%json%%' AND convert_from(line, 'UTF8') LIKE '%%毒%%'",
+                   (long long)second);
+    assert_int_equal(writer_rig_i64(r, sql), 1);
+}
+
+static void poison_first_and_last(void **state)
+{
+    struct writer_rig *r = *state;
+    writer_rig_add_poison(r);
+    writer_rig_add(r, 499);
+    writer_rig_add_poison(r);
+    writer_rig_open(r, NULL);
+    assert_true(writer_rig_until_written(r));
+    writer_rig_check(r, 2);
+    writer_rig_add_poison(r); /* alone */
+    writer_rig_add(r, 10);
+    assert_true(writer_rig_until_written(r));
+    writer_rig_check(r, 3);
+}
+
+/* The connection is lost while a bad row is looked for: what is parked in the end is the bad row. */
+static void poison_and_lost_connections(void **state)
+{
+    struct writer_rig *r = *state;
+    writer_rig_open(r, NULL);
+    for (int i = 0; i < 12; i++) {
+        writer_rig_add(r, rng_below(&r->rng, 200));
+        writer_rig_add_poison(r);
+        writer_rig_add(r, rng_below(&r->rng, 200));
+        const unsigned turns = (unsigned)rng_below(&r->rng, 30);
+        for (unsigned t = 0; t < turns; t++) {
+            writer_rig_turn(r);
+        }
+        pg_server_sql(r->conninfo, "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE "
+                                   "application_name = 'danmakud writer'");
+    }
+    assert_true(writer_rig_until_written(r));
+    writer_rig_check(r, 12);
+}
+
+/* While a bad row is about to be parked, the source loses it (a ring that was lapped): the next row is innocent. */
+static void only_the_refused_row_is_parked(void **state)
+{
+    struct writer_rig *r = *state;
+    struct writer_opts opts = writer_rig_opts(r);
+    opts.batch_rows = 1;
+    writer_rig_add_poison(r);
+    writer_rig_add(r, 20);
+    writer_rig_open(r, &opts);
+    for (int t = 0; t < RIG_TURNS && stats_get(r->stats, STAT_BATCH_REFUSED) == 0; t++) {
+        writer_rig_turn(r);
+    }
+    assert_int_equal(stats_get(r->stats, STAT_BATCH_REFUSED), 1);
+    r->first = 1;
+    assert_true(writer_rig_until_written(r));
+    assert_int_equal(writer_rig_i64(r, "SELECT count(*) FROM event"), 20);
+    assert_int_equal(writer_rig_i64(r, "SELECT count(*) FROM parked_event"), 0);
+}
+
+/* A server that speaks another language may answer with a text that we cut in the middle of a character. */
+static void long_reasons_are_cut_at_characters(void **state)
+{
+    struct writer_rig *r = *state;
+    pg_server_sql(r->conninfo,
+                  "CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN "
+                  "IF new.num = 3 THEN RAISE EXCEPTION USING ERRCODE = '23514', MESSAGE = "
+                  "repeat('x', (new.id / 4194304 % 3)::int) || repeat('错误', 200); END IF; "
+                  "RETURN new; END $$;"
+                  "CREATE TRIGGER refuse BEFORE INSERT ON event FOR EACH ROW EXECUTE FUNCTION "
+                  "refuse()");
+    for (int i = 0; i < 6; i++) {
+        writer_rig_add_at(r, 4, INT64_C(1790000000000) + i);
+    }
+    writer_rig_open(r, NULL);
+    assert_true(writer_rig_until_written(r));
+    const int64_t n_parked = writer_rig_i64(r, "SELECT count(*) FROM parked_event");
+    assert_true(n_parked > 0);
+    assert_int_equal(writer_rig_i64(r, "SELECT count(*) FROM event") + n_parked, 24);
+}
+
+static void schema_that_does_not_fit_is_waited_for(void **state)
+{
+    struct writer_rig *r = *state;
+    writer_rig_add(r, 1);
+    writer_rig_open(r, NULL);
+    assert_true(writer_rig_until_written(r));
+    pg_server_sql(r->conninfo, "ALTER TABLE event RENAME COLUMN wealth TO health");
+    n_errors = 0;
+    log_set_sink(count_errors, NULL);
+    writer_rig_add(r, 10);
+    assert_true(writer_rig_until_state(r, WRITER_WAITING));
+    for (int t = 0; t < 100; t++) {
+        writer_rig_turn(r);
+    }
+    assert_int_equal(n_errors, 1); /* loud, once */
+    assert_int_equal(writer_rig_i64(r, "SELECT count(*) FROM event"), 1);
+    pg_server_sql(r->conninfo, "ALTER TABLE event RENAME COLUMN health TO wealth");
+    assert_true(writer_rig_until_written(r));
+    writer_rig_check(r, 0);
+}
+
+/* Both turn, so that each sees what the other does. */
+static bool both_until(struct writer_rig *a, struct writer_rig *b, bool (*is)(struct writer_rig *))
+{
+    for (int i = 0; i < RIG_TURNS && !is(b); i++) {
+        writer_rig_turn(a);
+        writer_rig_turn(b);
+    }
+    return is(b);
+}
+
+static bool is_fenced(struct writer_rig *r)
+{
+    return writer_state(r->w) == WRITER_FENCED;
+}
+
+static bool is_idle(struct writer_rig *r)
+{
+    return writer_state(r->w) == WRITER_IDLE;
+}
+
+static void second_writer_of_a_node_waits_outside(void **state)
+{
+    struct writer_rig *a = *state;
+    struct writer_rig b;
+    writer_rig_open(a, NULL);
+    writer_rig_add(a, 500);
+    assert_true(writer_rig_until_written(a));
+    writer_rig_share(&b, a);
+    writer_rig_open(&b, NULL);
+    n_errors = 0;
+    log_set_sink(count_errors, NULL);
+    assert_true(both_until(a, &b, is_fenced));
+    assert_int_equal(stats_get(b.stats, STAT_WRITER_FENCED), 1);
+    assert_int_equal(n_errors, 1);
+    assert_int_equal(b.n_marks, 0);
+    /* The first one is not disturbed. */
+    for (int i = 0; i < 5; i++) {
+        writer_rig_add(a, 100);
+        assert_true(writer_rig_until_written(a));
+        writer_rig_turn(&b);
+    }
+    writer_rig_check(a, 0);
+    assert_int_equal(stats_get(a->stats, STAT_WRITER_FENCED), 0);
+    /* It ends: the node is free, the other goes on behind the mark. */
+    assert_true(writer_rig_close(a, 5000));
+    assert_true(writer_rig_until(&b, is_idle));
+    assert_int_equal(stats_get(b.stats, STAT_WRITER_FENCED), 0);
+    assert_int_equal(b.mark, writer_rig_last(a));
+    writer_rig_deinit(&b);
+}
+
+/* Somebody moved the mark behind our back (a process that knows no lock): nothing more is written, and nobody is locked
+ * out by us. */
+static void a_mark_that_moved_fences(void **state)
+{
+    struct writer_rig *r = *state;
+    writer_rig_open(r, NULL);
+    writer_rig_add(r, 50);
+    assert_true(writer_rig_until_written(r));
+    pg_server_sql(r->conninfo, "UPDATE writer_mark SET last_id = last_id + 1");
+    n_errors = 0;
+    log_set_sink(count_errors, NULL);
+    writer_rig_add(r, 50);
+    assert_true(writer_rig_until_state(r, WRITER_FENCED));
+    assert_int_equal(n_errors, 1);
+    for (int i = 0; i < 20; i++) {
+        writer_rig_turn(r);
+    }
+    assert_int_equal(writer_rig_i64(r, "SELECT count(*) FROM event"), 50);
+    assert_int_equal(writer_rig_i64(r, "SELECT count(*) FROM pg_stat_activity WHERE "
+                                       "application_name = 'danmakud writer' AND state LIKE "
+                                       "'idle in transaction%'"),
+                     0);
+    pg_server_sql(r->conninfo, "SET lock_timeout = '1s'; UPDATE writer_mark SET alive_ms = 1");
+    assert_true(writer_rig_close(r, 10000)); /* at once: there is nothing it may write */
+}
+
+/* Seeded: everything at once. */
+static void random_faults(void **state)
+{
+    struct writer_rig *r = *state;
+    struct rng rng;
+    struct writer_opts opts = writer_rig_opts(r);
+    size_t n_parked = 0;
+    test_rng(&rng);
+    opts.timeout_ms = 500;
+    writer_rig_open(r, &opts);
+    for (int i = 0; i < 60; i++) {
+        writer_rig_add(r, rng_below(&rng, 800));
+        if (rng_below(&rng, 6) == 0) {
+            writer_rig_add_poison(r);
+            n_parked++;
+        }
+        const unsigned turns = (unsigned)rng_below(&rng, 25);
+        for (unsigned t = 0; t < turns; t++) {
+            writer_rig_turn(r);
+        }
+        switch (rng_below(&rng, 12)) {
+        case 0:
+            pg_server_stop(server, PG_STOP_IMMEDIATE);
+            writer_rig_turn(r);
+            pg_server_restart(server);
+            break;
+        case 1:
+            pg_server_pause(server);
+            for (int t = 0; t < 70; t++) {
+                writer_rig_turn(r);
+            }
+            pg_server_resume(server);
+            break;
+        case 2:
+            assert_true(writer_rig_close(r, 0));
+            writer_rig_open(r, &opts);
+            break;
+        case 3:
+        case 4:
+        case 5:
+            pg_server_sql(r->conninfo, "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
+                                       "WHERE application_name LIKE 'danmakud%'");
+            break;
+        default:
+            break;
+        }
+    }
+    assert_true(writer_rig_until_written(r));
+    writer_rig_check(r, n_parked);
+}
+
+int main(int argc, char **argv)
+{
+#define CASE(fn) cmocka_unit_test_setup_teardown(fn, setup, teardown)
+    static const struct CMUnitTest tests[] = {
+        CASE(writes_and_goes_on),
+        CASE(columns_read_back),
+        CASE(continues_behind_the_mark),
+        CASE(mark_ahead_of_the_source),
+        CASE(restart_goes_on),
+        CASE(close_drains),
+        CASE(close_gives_up_at_the_deadline),
+        CASE(close_at_every_turn),
+        CASE(backends_terminated),
+        CASE(server_killed_and_started),
+        CASE(server_that_hangs),
+        CASE(commit_done_but_not_answered),
+        CASE(commit_neither_done_nor_answered),
+        CASE(commit_done_after_we_gave_up),
+        CASE(poison_is_parked),
+        CASE(poison_first_and_last),
+        CASE(poison_and_lost_connections),
+        CASE(only_the_refused_row_is_parked),
+        CASE(long_reasons_are_cut_at_characters),
+        CASE(schema_that_does_not_fit_is_waited_for),
+        CASE(second_writer_of_a_node_waits_outside),
+        CASE(a_mark_that_moved_fences),
+        CASE(random_faults),
+    };
+    /* A stopping server waits that long for who has connected and said nothing: for us, while we wait for it. */
+    static const struct pg_server_opts opts = {.conf = "authentication_timeout = 1s\n"};
+    server = pg_server_start(&opts);
+    const int rc = run_tests(argc, argv, tests, ARRAY_LEN(tests));
+    pg_server_free(server);
+    return rc;
+}
