@@ -18,6 +18,8 @@ MUST_CHECK int app_run(struct config *config, const struct config_source *source
 MUST_CHECK int app_migrate(struct config *config);
 /* `danmakud token ...` */
 MUST_CHECK int app_token(struct config *config, const char *const *args, size_t n_args);
+/* `danmakud decode ...`; needs no configuration. */
+MUST_CHECK int app_decode(const char *const *args, size_t n_args);
 
 /* What config.c cannot know: room ids, addresses. Problems as lines; false if there is any. */
 bool app_check_config(const struct config *config, struct buf *problems);

@@ -54,6 +54,7 @@ static int with_config(const struct options *o, struct config *config, struct bu
     case COMMAND_PRINT_CONFIG:
         config_print(config, out);
         return EXIT_OK;
+    case COMMAND_DECODE:
     case COMMAND_PRINT_ROUTES:
     case COMMAND_DOCS:
     case COMMAND_VERSION:
@@ -80,6 +81,9 @@ static bool without_config(const struct options *o, struct buf *out, int *ret_st
         return true;
     case COMMAND_DOCS:
         *ret_status = docs(o, out);
+        return true;
+    case COMMAND_DECODE:
+        *ret_status = app_decode(o->args, o->n_args);
         return true;
     case COMMAND_RUN:
     case COMMAND_MIGRATE:

@@ -67,8 +67,8 @@ static void flag_parse(struct options *o, int argc, char **argv, int *i, struct 
         name[key.len] = '\0';
         known = config_is_key(name, &is_bool);
     }
-    if (!known && o->command == COMMAND_TOKEN && o->n_args < OPTIONS_ARGS_MAX) {
-        o->args[o->n_args++] = argv[*i]; /* --scopes=..., --expires=... are the command's own */
+    if (!known && (o->command == COMMAND_TOKEN || o->command == COMMAND_DECODE)) {
+        o->args[o->n_args++] = argv[*i]; /* --scopes=..., --room are the command's own */
         return;
     }
     if (!known) {
@@ -97,6 +97,7 @@ enum err_code options_parse(int argc, char **argv, struct options *ret, struct b
     *ret = (struct options){.command = COMMAND_RUN};
     ret->source.environ = environ;
     ret->flags = mem_new_array(char *, (size_t)argc + 1);
+    ret->args = mem_new_array(const char *, (size_t)argc + 1);
     ret->source.flags = (const char *const *)ret->flags;
     bool have_command = false;
     bool only_args = false;
@@ -113,15 +114,12 @@ enum err_code options_parse(int argc, char **argv, struct options *ret, struct b
             if (!command_parse(argv[i], &ret->command)) {
                 buf_printf(problems, "unknown command %s; danmakud help lists them\n", argv[i]);
             }
-        } else if (ret->n_args < OPTIONS_ARGS_MAX) {
-            ret->args[ret->n_args++] = argv[i];
         } else {
-            buf_printf(problems, "too many arguments, at most %d\n", OPTIONS_ARGS_MAX);
-            break;
+            ret->args[ret->n_args++] = argv[i];
         }
     }
     bool takes_args = ret->command == COMMAND_TOKEN || ret->command == COMMAND_DOCS ||
-                      ret->command == COMMAND_HELP;
+                      ret->command == COMMAND_HELP || ret->command == COMMAND_DECODE;
     if (ret->n_args > 0 && !takes_args) {
         buf_printf(problems, "unexpected argument %s\n", ret->args[0]);
     }
@@ -134,6 +132,7 @@ void options_free(struct options *o)
         mem_free(o->flags[i]);
     }
     mem_free(o->flags);
+    mem_free(o->args);
     *o = (struct options){.command = COMMAND_RUN};
 }
 

@@ -18,6 +18,8 @@
     X(PRINT_CONFIG, "print-config", "print the effective configuration, secrets hidden")           \
     X(TOKEN, "token",                                                                              \
       "add NAME [--scopes=read,stream] [--expires=90d] | list | revoke NAME: who may use the API") \
+    X(DECODE, "decode",                                                                            \
+      "[--room N] [--at MS] FILE...|-: messages or frames in, events out as NDJSON")               \
     X(PRINT_ROUTES, "print-routes", "print the HTTP routes: method, path, scope, operation")       \
     X(DOCS, "docs", "configuration | example: print the generated documentation")                  \
     X(VERSION, "version", "print the version and those of the libraries")                          \
@@ -30,13 +32,11 @@ enum command {
         COMMANDS
 };
 
-enum { OPTIONS_ARGS_MAX = 32 };
-
 struct options {
     enum command command;
     struct config_source source; /* file and flags; environ is the process's */
     char **flags;                /* owned "key=value" strings; source.flags points here */
-    const char *args[OPTIONS_ARGS_MAX];
+    const char **args;           /* owned array of words that argv owns */
     size_t n_args;
 };
 
