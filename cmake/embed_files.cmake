@@ -5,7 +5,7 @@ string(REPLACE "," ";" files "${FILES}")
 set(text "#include \"${HEADER}\"\n")
 foreach(name file IN ZIP_LISTS names files)
   file(READ "${file}" hex HEX)
-  string(REGEX REPLACE "(..)" "0x\\1," bytes "${hex}")
+  string(REGEX REPLACE "(..)" "'\\\\x\\1'," bytes "${hex}")
   string(APPEND text "\nstatic const char ${name}_bytes[] = {${bytes}0};\n"
     "const struct str ${name} = {${name}_bytes, sizeof(${name}_bytes) - 1};\n")
 endforeach()
