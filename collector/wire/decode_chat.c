@@ -264,10 +264,22 @@ static void put_voice(struct extra *x, const struct voice *v)
     extra_check(x, &mark);
 }
 
+static bool is_among(const struct str *names, size_t n, struct str name)
+{
+    for (size_t i = 0; i < n; i++) {
+        if (str_eq(names[i], name)) {
+            return true;
+        }
+    }
+    return false;
+}
+
 /* The names of the small pictures within the text: ["[dog]"]. */
 static void put_emots(struct extra *x, const struct chat_extra *from)
 {
     struct str key;
+    struct str names[CHAT_EMOTS_MAX];
+    size_t n = 0;
     const size_t used = x->d->used;
     if (!has_extra(from, EXTRA_EMOTS)) {
         return;
@@ -279,8 +291,11 @@ static void put_emots(struct extra *x, const struct chat_extra *from)
     const struct extra_mark mark = extra_mark(x);
     jw_key(&x->w, STR("emots"));
     jw_array(&x->w);
-    for (unsigned n = 0; n < CHAT_EMOTS_MAX && json_next_key(&j, &key); n++) {
-        jw_str(&x->w, decode_unescape(x->d, key, CHAT_EMOT_NAME_MAX));
+    while (n < CHAT_EMOTS_MAX && json_next_key(&j, &key)) {
+        names[n] = decode_unescape(x->d, key, CHAT_EMOT_NAME_MAX);
+        if (!is_among(names, n, names[n])) {
+            jw_str(&x->w, names[n++]);
+        }
     }
     jw_array_end(&x->w);
     extra_check(x, &mark);

@@ -1,7 +1,7 @@
 /* Red packets: somebody pays for one (_NEW), its lottery starts, the winners are told. Only the first is money. */
 #include "collector/wire/decode_util_priv.h"
 
-enum { MCNY_PER_BATTERY = 100, JOIN_TEXT_MAX = 256 };
+enum { MCNY_PER_BATTERY = 100, JOIN_TEXT_MAX = 256, AWARDS_MAX = 64 };
 
 /* What happens to a packet happens once, whether the older or the newer message tells it. */
 static struct event_draft *packet_draft(struct decoder *d, struct str state, int64_t lot_id)
@@ -160,28 +160,53 @@ static bool put_award(struct extra_list *l, const struct award *a)
     return extra_item_end(l);
 }
 
+/* The members of a list, or of an object, whose key is then ret_key. */
+static bool next_award(struct json *j, bool is_object, struct str *ret_key)
+{
+    return is_object ? json_next_key(j, ret_key) : json_next_elem(j);
+}
+
+struct seen_awards {
+    int64_t ids[AWARDS_MAX];
+    size_t n;
+};
+
+/* Of a key that comes twice the first one counts. */
+static bool is_new(struct seen_awards *s, int64_t id)
+{
+    for (size_t i = 0; i < s->n; i++) {
+        if (s->ids[i] == id) {
+            return false;
+        }
+    }
+    if (s->n < AWARDS_MAX) {
+        s->ids[s->n++] = id;
+    }
+    return true;
+}
+
 /* A list of awards, or an object of them by gift id. */
 static void put_awards(struct extra *x, struct str raw)
 {
     struct json j;
-    struct str key;
     struct award a;
+    struct str key = STR_NULL;
+    struct seen_awards seen = {.n = 0};
     bool has_room = true;
     json_init(&j, raw);
-    const enum json_type type = raw.len > 0 ? json_peek(&j) : JSON_NONE;
-    if (type != JSON_ARRAY && type != JSON_OBJECT) {
+    const bool is_object = raw.len > 0 && raw.ptr[0] == '{';
+    if (raw.len == 0 || !(is_object ? json_enter_object(&j) : json_enter_array(&j))) {
         return;
     }
-    const bool is_object = type == JSON_OBJECT;
-    (void)(is_object ? json_enter_object(&j) : json_enter_array(&j));
     struct extra_list l = extra_list(x, "awards");
-    while (has_room && (is_object ? json_next_key(&j, &key) : json_next_elem(&j))) {
+    while (has_room && next_award(&j, is_object, &key)) {
         const size_t used = x->d->used;
         (void)decode_read(x->d, &j, &award_shape, &a);
-        if (is_object) {
-            (void)str_to_i64(key, &a.gift_id);
+        const bool by_key = is_object && str_to_i64(key, &a.gift_id);
+        const bool is_award = a.gift_id != 0 || a.name.len > 0 || a.award_name.len > 0;
+        if (is_award && (!by_key || is_new(&seen, a.gift_id))) {
+            has_room = put_award(&l, &a);
         }
-        has_room = put_award(&l, &a);
         x->d->used = used;
     }
     extra_list_end(&l);

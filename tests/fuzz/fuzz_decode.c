@@ -1,81 +1,12 @@
 /* Messages of any JSON and of none: drafts that may be stored and shown, the same every time. */
 #include "collector/wire/decode.h"
 
-#include "api/encode/event_json.h"
 #include "collector/wire/embedded.h"
 #include "server/core/buf.h"
 #include "server/core/json_read.h"
-#include "server/core/json_write.h"
 #include "server/core/mem.h"
 #include "server/core/utf8.h"
-#include "tests/fuzz/fuzz.h"
-
-enum { ROOM = 1000, MESSAGE_MAX = 1 << 22 };
-
-static void check_text(struct str s, size_t max)
-{
-    ASSERT(s.len <= max);
-    ASSERT(utf8_valid(s));
-    ASSERT(s.len == 0 || memchr(s.ptr, '\0', s.len) == NULL);
-}
-
-static void check_json(struct str s, enum json_type type)
-{
-    struct json j;
-    json_init(&j, s);
-    ASSERT(json_peek(&j) == type);
-    json_skip(&j);
-    ASSERT(json_at_end(&j));
-}
-
-static void check_draft(const struct event_draft *e)
-{
-    struct buf b;
-    struct json_out w;
-    check_text(e->uname, EVENT_UNAME_MAX);
-    check_text(e->text, EVENT_TEXT_MAX);
-    check_text(e->medal, EVENT_MEDAL_MAX);
-    check_text(e->extra, EVENT_EXTRA_MAX);
-    if (e->extra.len > 0) {
-        check_json(e->extra, JSON_OBJECT);
-    }
-    ASSERT(e->room_id == ROOM && e->kind > 0 && e->kind < EVENT_KIND_END);
-    ASSERT(e->value_mcny >= 0 && e->num >= 0 && e->medal_lv >= 0 && e->wealth >= 0 && e->mode >= 0);
-    ASSERT(e->guard >= 0 && e->guard <= 3 && e->color >= 0 && e->color <= 0xffffff);
-    ASSERT(e->value_mcny == 0 || event_kind_is_paid((enum event_kind)e->kind));
-    ASSERT(e->actor >= 0 || (e->flags & EVENT_F_MASKED) != 0);
-    struct event *event = event_new(1, e);
-    ASSERT(event);
-    buf_init(&b, MESSAGE_MAX);
-    jw_init(&w, &b);
-    event_json(&w, event);
-    check_json(buf_str(&b), JSON_OBJECT);
-    buf_deinit(&b);
-    event_unref(&event);
-}
-
-static void check_message(struct decoder *d, struct str json)
-{
-    struct decode_result r;
-    int64_t nkey = 0;
-    decode_message(d, ROOM, json, &r);
-    check_text(r.cmd, DECODE_CMD_MAX);
-    ASSERT(r.cmd.len == 0 || memchr(r.cmd.ptr, ':', r.cmd.len) == NULL);
-    ASSERT(r.n <= DECODE_EVENTS_MAX && (r.n == 0 || r.status == DECODE_OK));
-    ASSERT((r.reason != NULL) == (r.status == DECODE_BROKEN));
-    for (size_t i = 0; i < r.n; i++) {
-        check_draft(&r.drafts[i]);
-        nkey ^= r.drafts[i].nkey;
-    }
-    const enum decode_status status = r.status;
-    const size_t n = r.n;
-    decode_message(d, ROOM, json, &r);
-    ASSERT(r.status == status && r.n == n);
-    for (size_t i = 0; i < r.n; i++) {
-        nkey ^= r.drafts[i].nkey;
-    }
-    ASSERT(nkey == 0);
-}
+#include "tests/fuzz/decode_check.h"
 
 /* What can stand between quotes, and of what nothing is changed but escapes. */
 static bool is_clean(struct str raw)
@@ -149,11 +80,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     const char *const *wrap = wraps[fuzz_choose(&in, ARRAY_LEN(wraps))];
     struct decoder *d = decoder_new();
     struct buf message;
-    buf_init(&message, MESSAGE_MAX);
+    buf_init(&message, DECODE_CHECK_MESSAGE_MAX);
     buf_put(&message, str_of(wrap[0]));
     buf_put(&message, in.subject);
     buf_put(&message, str_of(wrap[1]));
-    check_message(d, buf_str(&message));
+    decode_check(d, buf_str(&message));
     check_embedded(in.subject);
     buf_deinit(&message);
     decoder_free(d);

@@ -1,0 +1,5 @@
+/* INTERACT_WORD_V2 and ONLINE_RANK_V3: protobuf. */
+#include "tests/fuzz/decode_check.h"
+
+DECODE_FUZZ(DECODE_FUZZ_PB("INTERACT_WORD_V2"), DECODE_FUZZ_PB("ONLINE_RANK_V3"),
+            DECODE_FUZZ_DATA("INTERACT_WORD_V2"));

@@ -1,0 +1,5 @@
+/* Lotteries. */
+#include "tests/fuzz/decode_check.h"
+
+DECODE_FUZZ(DECODE_FUZZ_DATA("ANCHOR_LOT_START"), DECODE_FUZZ_DATA("ANCHOR_LOT_AWARD"),
+            DECODE_FUZZ_DATA("ANCHOR_LOT_CHECKSTATUS"));

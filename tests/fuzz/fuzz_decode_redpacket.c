@@ -1,0 +1,6 @@
+/* Red packets. */
+#include "tests/fuzz/decode_check.h"
+
+DECODE_FUZZ(DECODE_FUZZ_DATA("POPULARITY_RED_POCKET_NEW"),
+            DECODE_FUZZ_DATA("POPULARITY_RED_POCKET_START"),
+            DECODE_FUZZ_DATA("POPULARITY_RED_POCKET_WINNER_LIST"));

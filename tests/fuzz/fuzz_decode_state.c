@@ -1,0 +1,8 @@
+/* The state of the room. */
+#include "tests/fuzz/decode_check.h"
+
+DECODE_FUZZ(DECODE_FUZZ_TOP("WARNING"), DECODE_FUZZ_TOP("ROOM_LOCK"),
+            DECODE_FUZZ_TOP("ROOM_ADMINS"), DECODE_FUZZ_TOP("room_admin_entrance"),
+            DECODE_FUZZ_DATA("CUT_OFF_V2"), DECODE_FUZZ_DATA("ROOM_CHANGE"),
+            DECODE_FUZZ_DATA("ROOM_SILENT_ON"), DECODE_FUZZ_DATA("ROOM_BLOCK_MSG"),
+            DECODE_FUZZ_TOP("ROOM_BLOCK_MSG"), DECODE_FUZZ_DATA("REENTER_LIVE_ROOM"));
