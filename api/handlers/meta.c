@@ -141,9 +141,9 @@ void handle_openapi(void *ctx, struct http_req *req)
 void handle_page(void *ctx, struct http_req *req)
 {
     /* Links to the page may carry what they like (utm_source and the like): it is a page for people. */
-    http_add_header(
-        req, "Content-Security-Policy",
-        STR("default-src 'self'; img-src 'self' data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"));
+    http_add_header(req, "Content-Security-Policy",
+                    STR("default-src 'self'; img-src 'self' data:; base-uri 'none'; form-action "
+                        "'none'; frame-ancestors 'none'"));
     http_add_header(req, "Referrer-Policy", STR("no-referrer"));
     reply_asset(ctx, req, "text/html; charset=utf-8", www_index_html);
 }
