@@ -158,6 +158,7 @@ void gate_decorate(void *ctx, struct http_req *req)
 {
     struct api *a = ctx;
     struct str origin;
+    http_add_header(req, "X-Request-Id", str_of(http_req_id(req)));
     http_add_header(req, "X-Content-Type-Options", STR("nosniff"));
     if (a->opts.config->cors_origins.n == 0) {
         return;

@@ -128,8 +128,11 @@ static void reply_stats(struct stats_job *j)
     jw_object_end(&w);
     jw_object_end(&w);
     buf_put_c(&body, '\n');
-    bool closed = j->named.n > 0 && j->minutes.to <= j->mark;
-    reply_tagged(a, j->job.req, closed ? REPLY_CLOSED : REPLY_OPEN, &body);
+    if (j->named.n == 0) { /* it tells the time: no two answers are the same */
+        reply_json(a, j->job.req, REPLY_OPEN, &body);
+        return;
+    }
+    reply_tagged(a, j->job.req, j->minutes.to <= j->mark ? REPLY_CLOSED : REPLY_OPEN, &body);
 }
 
 /* ---- counting what is not rolled up ---- */
