@@ -2,8 +2,8 @@
 
 #include "collector/net/tcp.h"
 #include "collector/net/transport_priv.h"
+#include "collector/net/ws.h"
 #include "server/core/assert.h"
-#include "server/core/mem.h"
 
 static const char *const kind_names[] = {
     [TRANSPORT_TCP] = "tcp",
@@ -38,7 +38,7 @@ enum err_code transport_open(struct net *net, const struct transport_dial *dial,
         return tcp_open(net, dial, handler, ret, err);
     case TRANSPORT_WS:
     case TRANSPORT_WSS:
-        return err_set(err, ERR_UNAVAILABLE, "no transport %s", transport_kind_name(dial->kind));
+        return ws_open(net, dial, handler, ret, err);
     case TRANSPORT_KINDS:
         break;
     }
@@ -53,20 +53,4 @@ enum err_code transport_write(struct transport *t, struct str bytes, struct err 
 void transport_close(struct transport *t)
 {
     t->ops->close(t);
-}
-
-struct net *net_new(struct loop *loop)
-{
-    struct net *net = mem_new(struct net);
-    net->loop = loop;
-    return net;
-}
-
-void net_free(struct net *net)
-{
-    if (!net) {
-        return;
-    }
-    ASSERT(net->n_open == 0);
-    mem_free(net);
 }

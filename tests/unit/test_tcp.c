@@ -271,7 +271,8 @@ static void owner_init(struct owner *o, struct fixture *f)
 static void owner_open(struct owner *o, const char *host, uint16_t port)
 {
     const struct transport_handler h = {on_open, on_data, on_end, on_closed, o};
-    const struct transport_dial d = {TRANSPORT_TCP, str_of(host), port, 5000};
+    const struct transport_dial d = {
+        .kind = TRANSPORT_TCP, .host = str_of(host), .port = port, .timeout_ms = 5000};
     struct err err;
     assert_int_equal(transport_open(o->f->net, &d, &h, &o->t, &err), ERR_OK);
     assert_int_equal(o->n_open + o->n_end, 0);
@@ -546,7 +547,8 @@ static void what_cannot_be_opened(void **state)
     struct transport *t = NULL;
     struct err err;
     memset(name, 'a', sizeof name);
-    struct transport_dial d = {TRANSPORT_TCP, {name, sizeof name}, 1, 5000};
+    struct transport_dial d = {
+        .kind = TRANSPORT_TCP, .host = {name, sizeof name}, .port = 1, .timeout_ms = 5000};
     assert_int_equal(transport_open(f->net, &d, &h, &t, &err), ERR_INVALID);
     d.host = STR("\xff.test"); /* not UTF-8 */
     assert_int_equal(transport_open(f->net, &d, &h, &t, &err), ERR_INVALID);
