@@ -9,4 +9,5 @@
 extern const struct str www_index_html;
 extern const struct str www_app_js;
 extern const struct str www_app_css;
+extern const struct str www_icon_svg;
 extern const struct str www_openapi_yaml;

@@ -142,8 +142,8 @@ void handle_page(void *ctx, struct http_req *req)
 {
     /* Links to the page may carry what they like (utm_source and the like): it is a page for people. */
     http_add_header(req, "Content-Security-Policy",
-                    STR("default-src 'self'; img-src 'self' data:; base-uri 'none'; form-action "
-                        "'none'; frame-ancestors 'none'"));
+                    STR("default-src 'self'; base-uri 'none'; form-action 'none'; "
+                        "frame-ancestors 'none'"));
     http_add_header(req, "Referrer-Policy", STR("no-referrer"));
     reply_asset(ctx, req, "text/html; charset=utf-8", www_index_html);
 }
@@ -156,6 +156,11 @@ void handle_page_script(void *ctx, struct http_req *req)
 void handle_page_style(void *ctx, struct http_req *req)
 {
     reply_asset(ctx, req, "text/css; charset=utf-8", www_app_css);
+}
+
+void handle_page_icon(void *ctx, struct http_req *req)
+{
+    reply_asset(ctx, req, "image/svg+xml", www_icon_svg);
 }
 
 /* ---- tickets ---- */

@@ -1,192 +1,308 @@
-'use strict';
-// Rooms and health are polled; events come by one EventSource that resumes by id. Nothing is loaded from elsewhere.
-(() => {
-  const POLL_MS = 5000, LINES_MAX = 500;
-  const $ = (id) => document.getElementById(id);
-  const state = {source: null, lastId: null, token: sessionStorage.getItem('token') || '', retry: 0, seen: 0};
+// The page: health, rooms, and a live tail. No framework, no request to anywhere else.
+"use strict";
 
-  const el = (tag, text, cls) => {
-    const e = document.createElement(tag);
-    if (text !== undefined) e.textContent = text;
-    if (cls) e.className = cls;
-    return e;
+const API = "/api/v1";
+const TAIL_MAX = 200; // lines shown
+const QUEUE_MAX = 1000; // events waiting to be shown; beyond, the oldest are left out and counted
+const POLL_MS = 10000;
+const RETRY_MIN_MS = 1000;
+const RETRY_MAX_MS = 30000;
+
+const $ = (id) => document.getElementById(id);
+const tail = $("events");
+
+const state = {
+  source: null, // EventSource
+  generation: 0, // of the filter: what an older one still brings is dropped
+  lastId: null,
+  retryMs: RETRY_MIN_MS,
+  retryTimer: 0,
+  queue: [],
+  skipped: 0,
+  paused: false,
+  drawing: false,
+  names: new Map(), // room id -> title
+};
+
+function make(tag, className, text) {
+  const node = document.createElement(tag);
+  if (className) node.className = className;
+  if (text !== undefined) node.textContent = text;
+  return node;
+}
+
+// good: true, false, or undefined for neither
+function mark(node, text, good) {
+  (node.querySelector("b, .text") || node).textContent = text;
+  node.classList.toggle("good", good === true);
+  node.classList.toggle("bad", good === false);
+}
+
+// Problems by where they come from: one that is over must not hide another one.
+const problems = new Map();
+
+function setProblem(where, text) {
+  if (text) problems.set(where, text);
+  else problems.delete(where);
+  $("problem").textContent = [...problems.values()].join(" · ");
+  $("problem").hidden = problems.size === 0;
+}
+
+// ---- requests ----
+
+function token() {
+  try {
+    return sessionStorage.getItem("token") || "";
+  } catch {
+    return ""; // storage is switched off: then without
+  }
+}
+
+class Refused extends Error {
+  constructor(status, problem) {
+    super(problem.detail || problem.title || `HTTP ${status}`);
+    this.status = status;
+    this.code = problem.code || "";
+  }
+}
+
+async function request(path, method = "GET") {
+  const headers = token() ? { Authorization: `Bearer ${token()}` } : {};
+  const answer = await fetch(path, { method, headers, cache: "no-store" });
+  const type = answer.headers.get("Content-Type") || "";
+  const body = type.includes("json") ? await answer.json() : {};
+  if (answer.status === 401 || answer.status === 403) $("login").hidden = false;
+  if (!answer.ok) throw new Refused(answer.status, body);
+  return body;
+}
+
+function explain(error) {
+  return error instanceof Refused ? error.message : "the service does not answer";
+}
+
+// ---- the live tail ----
+
+const WORDS = {
+  gift: (d) => `${d.gift_name || d.gift_id || "a gift"} × ${d.num || 1}`,
+  combo: (d) => `combo: ${d.gift_name || d.gift_id || "gifts"} × ${d.num || 1}`,
+  guard: (d) => ["", "governor", "admiral", "captain"][d.level] || "guard",
+  interact: (d) => ["", "came in", "followed", "shared", "followed specially", "followed mutually", "liked"][d.type] || "did something",
+  entry: () => "came in",
+  like: () => "liked",
+  live: (d) => (d.state === "start" ? "the live starts" : "the live ends"),
+  audience: (d) => `${d.figure}: ${d.value}`,
+};
+
+function describe(event) {
+  const detail = event[event.kind] || {};
+  if (event.text) return event.text;
+  if (WORDS[event.kind]) return WORDS[event.kind](detail);
+  return Object.entries(detail).filter(([, v]) => typeof v !== "object").map(([k, v]) => `${k} ${v}`).join(", ");
+}
+
+function line(event) {
+  const node = make("li");
+  const time = make("time", "", new Date(event.ts_ms).toLocaleTimeString([], { hour12: false }));
+  time.dateTime = event.ts;
+  const room = make("span", "room", event.room_id);
+  room.title = state.names.get(event.room_id) || "";
+  const what = make("span", "what");
+  if (event.user && event.user.name) what.append(make("span", "who", event.user.name));
+  what.append(describe(event));
+  if (event.value_mcny > 0) what.append(make("span", "paid", `¥${(event.value_mcny / 1000).toLocaleString()}`));
+  node.append(time, room, make("span", "kind", event.kind), what);
+  return node;
+}
+
+// Many events a second are drawn once per frame, newest on top.
+function draw() {
+  state.drawing = false;
+  if (state.paused) return;
+  const fresh = state.queue.splice(0).slice(-TAIL_MAX).reverse();
+  if (state.skipped > 0) {
+    tail.prepend(make("li", "gap", `${state.skipped} events more than this page can show`));
+    state.skipped = 0;
+  }
+  tail.prepend(...fresh.map(line));
+  while (tail.childElementCount > TAIL_MAX) tail.lastElementChild.remove();
+  $("empty").hidden = tail.childElementCount > 0;
+}
+
+function show(event) {
+  state.queue.push(event);
+  if (state.queue.length > QUEUE_MAX) {
+    state.queue.shift();
+    state.skipped++;
+  }
+  if (!state.drawing) {
+    state.drawing = true;
+    requestAnimationFrame(draw);
+  }
+}
+
+async function streamUrl() {
+  const query = new URLSearchParams();
+  if ($("room").value) query.set("rooms", $("room").value);
+  if ($("kind").value) query.set("kinds", $("kind").value);
+  if (state.lastId) query.set("last_event_id", state.lastId);
+  else query.set("backlog", "50");
+  if (token()) query.set("ticket", (await request(`${API}/stream-tickets`, "POST")).data.ticket);
+  return `${API}/events/stream?${query}`;
+}
+
+function listen(source, generation) {
+  const onEvent = (message) => {
+    if (generation !== state.generation) return;
+    state.lastId = message.lastEventId;
+    show(JSON.parse(message.data));
   };
-  const problem = (text) => { $('problem').hidden = !text; $('problem').textContent = text || ''; };
-  const clock = (ms) => new Date(ms).toLocaleTimeString([], {hour12: false});
-  const ago = (ms) => {
-    if (!ms) return '–';
-    const s = Math.max(0, Math.round((Date.now() - ms) / 1000));
-    return s < 90 ? `${s} s` : s < 5400 ? `${Math.round(s / 60)} min` : `${Math.round(s / 3600)} h`;
-  };
-
-  async function ask(path, options = {}) {
-    const headers = state.token ? {Authorization: `Bearer ${state.token}`} : {};
-    const r = await fetch(path, {cache: 'no-cache', ...options, headers});
-    if (r.status === 401) {
-      $('login').hidden = false;
-      throw new Error(state.token ? 'The token is not accepted.' : 'A token is needed.');
-    }
-    if (!r.ok) {
-      const body = await r.json().catch(() => ({}));
-      throw new Error(body.detail || body.title || `${path}: ${r.status}`);
-    }
-    $('login').hidden = true;
-    return r.json();
-  }
-
-  function health(cls, text) {
-    $('health').className = cls;
-    $('health').querySelector('.text').textContent = text;
-  }
-
-  async function pollHealth() {
-    try {
-      const r = await fetch('/readyz', {cache: 'no-store'});
-      const body = await r.json().catch(() => ({}));
-      health(r.ok ? 'ok' : 'warn', r.ok ? 'ready' : `not ready: ${body.detail || body.reason || body.status || r.status}`);
-    } catch {
-      health('bad', 'no answer from the service');
-    }
-  }
-
-  function drawRooms(rooms) {
-    const chosen = $('room').value;
-    const rows = rooms.map((room) => {
-      const c = room.collection;
-      const tr = el('tr');
-      tr.className = String(room.room_id) === chosen ? 'chosen' : '';
-      tr.append(el('td', room.uname ? `${room.room_id} ${room.uname}` : room.room_id));
-      tr.append(el('td', c ? (c.state === 'live' ? 'connected' : `${c.state}${c.last_close ? ` (${c.last_close})` : ''}`) : room.state));
-      tr.append(el('td', c ? c.events.toLocaleString() : '–', 'n'), el('td', c ? ago(c.last_event_ms) : '–'));
-      tr.addEventListener('click', () => {
-        $('room').value = $('room').value === String(room.room_id) ? '' : String(room.room_id);
-        listen();
-        pollRooms();
-      });
-      return tr;
-    });
-    $('rooms').replaceChildren(...rows);
-    for (const room of rooms) {
-      if (![...$('room').options].some((o) => o.value === String(room.room_id))) {
-        const o = el('option', room.room_id);
-        o.value = room.room_id;
-        $('room').append(o);
-      }
-    }
-    const connected = rooms.filter((r) => r.collection && r.collection.state === 'live').length;
-    $('summary').textContent = rooms.length
-      ? `${connected} of ${rooms.length} connected`
-      : 'No rooms yet. Start danmakud with --rooms, see docs/configuration.md.';
-  }
-
-  async function pollRooms() {
-    try {
-      const rooms = [];
-      let cursor = '';
-      do {
-        const page = await ask(`/api/v1/rooms?limit=1000${cursor}`);
-        rooms.push(...page.data);
-        cursor = page.page.has_more ? `&cursor=${encodeURIComponent(page.page.next)}` : '';
-      } while (cursor && rooms.length < 20000);
-      drawRooms(rooms);
-      problem('');
-    } catch (e) {
-      problem(e.message);
-    }
-  }
-
-  function words(e) {
-    const more = e[e.kind] || {};
-    switch (e.kind) {
-    case 'gift': return `${more.gift_name || 'gift'} × ${more.num ?? 1}`;
-    case 'interact': return {1: 'entered', 2: 'followed', 3: 'shared', 4: 'followed', 5: 'followed', 6: 'liked'}[more.type] || 'interacted';
-    case 'entry': return 'entered';
-    case 'audience': return more.figure ? `${more.figure}: ${more.value}` : 'audience';
-    case 'live': return more.live === false ? 'live ended' : 'live began';
-    default: return e.text ?? Object.entries(more).slice(0, 4).map(([k, v]) => `${k} ${typeof v === 'object' ? JSON.stringify(v) : v}`).join(', ');
-    }
-  }
-
-  function line(cls, ...parts) {
-    if ($('paused').checked) return;
-    const list = $('events');
-    const atEnd = list.scrollTop + list.clientHeight > list.scrollHeight - 40;
-    const li = el('li', undefined, cls);
-    li.append(...parts);
-    list.append(li);
-    while (list.children.length > LINES_MAX) list.firstChild.remove();
-    if (atEnd) list.scrollTop = list.scrollHeight;
-  }
-
-  function show(e) {
-    const what = el('span');
-    if (e.user && e.user.name) what.append(el('span', `${e.user.name} `, 'who'));
-    what.append(words(e));
-    if (e.value_mcny) what.append(el('strong', ` ${(e.value_mcny / 1000).toLocaleString()} CNY`));
-    line(e.value_mcny ? 'paid' : '', el('time', clock(e.ts_ms)), el('span', e.room_id, 'room'), what);
-  }
-
-  function control(text) {
-    line('control', el('time', clock(Date.now())), el('span', ''), el('span', text));
-  }
-
-  async function listen() {
-    if (state.source) state.source.close();
-    const query = new URLSearchParams();
-    if ($('room').value) query.set('rooms', $('room').value);
-    if ($('kind').value) query.set('kinds', $('kind').value);
-    if (state.lastId) query.set('last_event_id', state.lastId); else query.set('backlog', '30');
-    const again = ++state.retry;
-    try {
-      if (state.token) query.set('ticket', (await ask('/api/v1/stream-tickets', {method: 'POST'})).data.ticket);
-    } catch (e) {
-      $('link').textContent = `not connected: ${e.message}`;
-      setTimeout(() => again === state.retry && listen(), POLL_MS);
-      return;
-    }
-    const source = state.source = new EventSource(`/api/v1/events/stream?${query}`);
-    const data = (message) => {
-      state.lastId = message.lastEventId;
-      show(JSON.parse(message.data));
-    };
-    source.addEventListener('hello', (m) => {
-      const hello = JSON.parse(m.data);
-      $('link').textContent = 'connected';
-      if (hello.complete === false) control('some of what was missed is not there any more');
-      for (const kind of hello.kinds || hello.replayable_kinds || []) {
-        if (![...$('kind').options].some((o) => o.value === kind)) {
-          const o = el('option', kind);
-          o.value = kind;
-          $('kind').append(o);
-        }
-        source.addEventListener(kind, data);
-      }
-    });
-    source.addEventListener('reset', () => control('what was missed is no longer stored; going on from now'));
-    source.addEventListener('gap', (m) => control(`gap: ${m.data}`));
-    // A ticket is good once, so the browser's own reconnect cannot be used: begin again from the last id.
-    source.onerror = () => {
-      source.close();
-      $('link').textContent = 'disconnected, trying again …';
-      setTimeout(() => again === state.retry && listen(), 2000);
-    };
-  }
-
-  $('login').addEventListener('submit', (e) => {
-    e.preventDefault();
-    state.token = $('token').value.trim();
-    sessionStorage.setItem('token', state.token);
-    pollRooms();
-    listen();
+  source.addEventListener("hello", (message) => {
+    if (generation !== state.generation) return;
+    const hello = JSON.parse(message.data);
+    for (const kind of hello.replayable_kinds) source.addEventListener(kind, onEvent);
+    $("version").textContent = hello.server;
+    mark($("link"), "connected", true);
+    state.retryMs = RETRY_MIN_MS;
   });
-  for (const id of ['room', 'kind']) {
-    $(id).addEventListener('change', () => { state.lastId = null; $('events').replaceChildren(); listen(); pollRooms(); });
-  }
-  $('filter').addEventListener('submit', (e) => e.preventDefault());
+  source.addEventListener("reset", () => {
+    state.queue.length = 0;
+    tail.prepend(make("li", "gap", "Something in between is not stored any more."));
+  });
+  // A ticket works once, so the browser's own way to reconnect would fail: always make a new source.
+  source.onerror = () => {
+    if (generation === state.generation) reconnect("disconnected");
+  };
+}
 
-  pollHealth();
+function reconnect(why) {
+  if (state.source) state.source.close();
+  state.source = null;
+  clearTimeout(state.retryTimer);
+  const ms = state.retryMs * (0.75 + Math.random() / 2);
+  state.retryMs = Math.min(state.retryMs * 2, RETRY_MAX_MS);
+  mark($("link"), `${why}, trying again in ${Math.ceil(ms / 1000)} s`, false);
+  state.retryTimer = setTimeout(connect, ms);
+}
+
+async function connect() {
+  const generation = state.generation;
+  try {
+    const url = await streamUrl();
+    if (generation !== state.generation) return;
+    state.source = new EventSource(url);
+    listen(state.source, generation);
+  } catch (error) {
+    if (generation === state.generation) reconnect(explain(error));
+  }
+}
+
+// Another filter, another token: from the beginning.
+function restart() {
+  state.generation++;
+  state.lastId = null;
+  state.retryMs = RETRY_MIN_MS;
+  state.queue.length = 0;
+  state.skipped = 0;
+  tail.replaceChildren();
+  $("empty").hidden = false;
+  if (state.source) state.source.close();
+  clearTimeout(state.retryTimer);
+  mark($("link"), "connecting …");
+  connect();
+}
+
+// ---- rooms and health ----
+
+function roomRow(room) {
+  const row = make("tr");
+  const pick = make("button", "link", String(room.room_id));
+  pick.type = "button";
+  pick.title = "Show only this room";
+  pick.addEventListener("click", () => {
+    $("room").value = String(room.room_id);
+    restart();
+  });
+  const id = make("td");
+  id.append(pick);
+  const c = room.collection;
+  const last = c && c.last_event_ms ? new Date(c.last_event_ms).toLocaleTimeString([], { hour12: false }) : "";
+  const status = c ? (c.state === "live" ? "connected" : c.state) : room.state || "not collected";
+  row.append(id, make("td", "", room.live ? `${status}, on air` : status),
+    make("td", "title", [room.uname, room.title].filter(Boolean).join(" · ")),
+    make("td", "n", c ? c.events.toLocaleString() : ""), make("td", "", last));
+  return row;
+}
+
+function fillRoomChoice(rooms) {
+  const choice = $("room");
+  const known = new Set([...choice.options].map((o) => o.value));
+  for (const room of rooms) {
+    state.names.set(room.room_id, room.title || "");
+    if (!known.has(String(room.room_id))) {
+      choice.append(new Option(room.title ? `${room.room_id} ${room.title}` : room.room_id, room.room_id));
+    }
+  }
+}
+
+async function pollRooms() {
+  try {
+    const rooms = (await request(`${API}/rooms`)).data;
+    fillRoomChoice(rooms);
+    $("rooms").replaceChildren(...rooms.map(roomRow));
+    $("no-rooms").hidden = rooms.length > 0;
+    setProblem("rooms", "");
+  } catch (error) {
+    setProblem("rooms", `Rooms: ${explain(error)}.`);
+  }
+}
+
+async function pollHealth() {
+  try {
+    await request("/readyz");
+    mark($("health"), "ready", true);
+  } catch (error) {
+    mark($("health"), explain(error), false);
+  }
+  try {
+    const now = (await request(`${API}/stats`)).data;
+    mark($("database"), now.database.up ? "up" : "away", now.database.up);
+    mark($("connected"), `${now.rooms.connected} of ${now.rooms.collected}`);
+    mark($("published"), now.events.published.toLocaleString());
+    setProblem("stats", "");
+  } catch (error) {
+    mark($("database"), "unknown");
+    setProblem("stats", `Figures: ${explain(error)}.`);
+  }
+}
+
+async function poll() {
+  await Promise.all([pollRooms(), pollHealth()]);
+  setTimeout(poll, POLL_MS);
+}
+
+// ---- the beginning ----
+
+$("filter").addEventListener("submit", (event) => event.preventDefault());
+$("room").addEventListener("change", restart);
+$("kind").addEventListener("change", restart);
+$("pause").addEventListener("click", () => {
+  state.paused = !state.paused;
+  $("pause").setAttribute("aria-pressed", String(state.paused));
+  $("pause").textContent = state.paused ? "Go on" : "Pause";
+  draw();
+});
+$("login").addEventListener("submit", (event) => {
+  event.preventDefault();
+  try {
+    sessionStorage.setItem("token", $("token").value.trim());
+  } catch {
+    setProblem("storage", "This browser does not let the page keep the token.");
+  }
+  $("token").value = "";
+  $("login").hidden = true;
+  restart();
   pollRooms();
-  listen();
-  setInterval(pollHealth, POLL_MS);
-  setInterval(pollRooms, POLL_MS);
-})();
+  pollHealth();
+});
+restart();
+poll();
