@@ -263,7 +263,7 @@ void spool_close(struct spool *s, void (*closed)(void *ctx), void *ctx)
     loop_timer_stop(&s->remove_timer);
     spool_tell_refused(s);
     spool_reports_add_rooms(&s->unwritten, &s->episode);
-    if (!s->degraded) {
+    if (!s->degraded && s->active != NULL) { /* no segment just to say that nothing happened */
         put_alive(s);
     }
     spool_flush_soon(s);

@@ -37,9 +37,6 @@ enum {
     SPOOL_SLACK_BYTES = 1 << 20 /* LIMIT: room in a batch for what is small and always allowed */
 };
 
-/* Why events were told as not durable. */
-enum spool_cause { SPOOL_BY_DEGRADED, SPOOL_BY_QUEUE };
-
 /* Events in append order and the records of those that have one. */
 struct spool_batch {
     struct buf bytes;

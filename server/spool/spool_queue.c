@@ -74,7 +74,7 @@ static void tell_run(struct spool *s, struct event **events, size_t n, bool dura
     } else {
         spool_missing_add(&s->missing, first, last, s->kept_id);
         s->degraded_events += written ? 0 : n;
-        stats_add(s->stats, written ? STAT_SPOOL_LOOSE_QUEUE : STAT_SPOOL_LOOSE_DEGRADED,
+        stats_add(s->stats, written ? STAT_SPOOL_LOOSE_ROOM : STAT_SPOOL_LOOSE_DEGRADED,
                   (int64_t)n);
     }
     s->opts.on_written(s->opts.ctx, events, n, durable);

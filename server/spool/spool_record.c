@@ -7,6 +7,7 @@
 #include "server/core/hash.h"
 
 static const char header_magic[8] = {'D', 'M', 'S', 'P', 'O', 'O', 'L', '1'};
+enum { HEADER_CRC_AT = SPOOL_HEADER_BYTES - 4 };
 
 /* What peers sent is bounded by event_new and the decoders; the largest event fits a record. */
 static_assert(EVENT_UNAME_MAX + EVENT_TEXT_MAX + EVENT_MEDAL_MAX + EVENT_EXTRA_MAX + 256 <=
@@ -42,8 +43,8 @@ void spool_header_put(struct buf *out, uint32_t node)
     char *p = buf_reserve(out, SPOOL_HEADER_BYTES);
     if (p != NULL) {
         memcpy(p, header_magic, sizeof(header_magic));
-        p = put_le(p + sizeof(header_magic), node, 4);
-        (void)put_le(p, 0, 4);
+        (void)put_le(p + sizeof(header_magic), node, 4);
+        (void)put_le(p + HEADER_CRC_AT, hash_crc32c(0, p, HEADER_CRC_AT), 4);
         buf_commit(out, SPOOL_HEADER_BYTES);
     }
 }
@@ -51,7 +52,9 @@ void spool_header_put(struct buf *out, uint32_t node)
 bool spool_header_ok(struct str bytes)
 {
     return bytes.len >= SPOOL_HEADER_BYTES &&
-           memcmp(bytes.ptr, header_magic, sizeof(header_magic)) == 0;
+           memcmp(bytes.ptr, header_magic, sizeof(header_magic)) == 0 &&
+           hash_crc32c(0, bytes.ptr, HEADER_CRC_AT) ==
+               (uint32_t)get_le(bytes.ptr + HEADER_CRC_AT, 4);
 }
 
 /* Room for a whole record at once, so that a full buffer never holds a part of one. Returns where the payload goes. */

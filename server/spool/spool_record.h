@@ -1,6 +1,6 @@
 /* server/spool/spool_record.h - records and segment headers to bytes and back. Pure.
  *
- *   segment: | "DMSPOOL1" | node u32 | reserved u32 |                                     16 bytes
+ *   segment: | "DMSPOOL1" | node u32 | crc32c u32 of what is before |                     16 bytes
  *   record:  | length u32 | crc32c u32 | type u8 | payload |     length counts type and payload; crc is over both
  *   event:   | id i64 | the scalars of EVENT_SCALARS in order | 4 x (length u16, bytes) |
  *   alive:   | wall ms i64 |

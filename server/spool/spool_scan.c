@@ -103,6 +103,18 @@ static void take_alive(struct scan *c, int64_t ms)
     }
 }
 
+static void take_dropped(struct scan *c, const struct spool_dropped *d)
+{
+    if (d->last_id == SPOOL_OPEN_END) {
+        c->refusing_from = d->first_id;
+        return;
+    }
+    if (d->room_id == 0 && d->first_id == c->refusing_from) {
+        c->refusing_from = 0; /* an earlier start has ended it (end_refusing) */
+    }
+    spool_reports_add(&c->s->found, d);
+}
+
 /* False: the record is against the order of ids, which is damage. */
 static bool take_record(struct scan *c, struct spool_segment *seg, const struct spool_record *r)
 {
@@ -124,11 +136,7 @@ static bool take_record(struct scan *c, struct spool_segment *seg, const struct 
         spool_holds_found_end(&s->holds, r->key);
         return true;
     case SPOOL_DROPPED:
-        if (r->dropped.last_id == SPOOL_OPEN_END) {
-            c->refusing_from = r->dropped.first_id;
-        } else {
-            spool_reports_add(&s->found, &r->dropped);
-        }
+        take_dropped(c, &r->dropped);
         return true;
     }
     UNREACHABLE();

@@ -414,7 +414,7 @@ static void test_queue_full(void **state)
         loose += !r->written[i].durable;
     }
     assert_true(durable > 100 && loose > 100);
-    assert_int_equal(rig_stat(r, STAT_SPOOL_LOOSE_QUEUE), loose);
+    assert_int_equal(rig_stat(r, STAT_SPOOL_LOOSE_ROOM), loose);
     assert_int_equal(spool_state(r->s), SPOOL_OK);
     rig_restart(r);
     assert_int_equal(r->found.n_events, durable);

@@ -187,9 +187,13 @@ void rig_crash(struct rig *r)
     tmp_path(&r->tmp, name, to);
     copy_dir(r->dir, to);
     void (*hook)(struct rig *) = r->hook;
+    size_t n_written = r->n_written;
+    size_t n_dropped = r->n_dropped;
     r->hook = NULL;
-    rig_close(r); /* the dead one says no more than it did */
+    rig_close(r); /* what the dead one says now was never heard */
     r->hook = hook;
+    r->n_written = n_written;
+    r->n_dropped = n_dropped;
     (void)snprintf(r->dir, sizeof r->dir, "%s", to);
     rig_open(r);
 }
@@ -250,12 +254,13 @@ void rig_check(const struct event *e)
     event_unref(&want);
 }
 
+/* Waits first, so that what the turn brings is seen at once. */
 void rig_turn(struct rig *r)
 {
-    (void)loop_turn(r->loop);
     struct pollfd p = {.fd = uv_backend_fd(loop_uv(r->loop)), .events = POLLIN};
     int ms = uv_backend_timeout(loop_uv(r->loop));
     (void)poll(&p, 1, ms < 0 || ms > 2 ? 2 : ms);
+    (void)loop_turn(r->loop);
 }
 
 void rig_advance(struct rig *r, int64_t ms)
@@ -307,6 +312,17 @@ size_t rig_read_all(struct rig *r, int64_t after, size_t max_rows, int64_t **ret
     return n;
 }
 
+static unsigned n_open_segments(const char *metrics)
+{
+    static const char row[] = "\ndanmakud_spool_synced_bytes{";
+    unsigned n = 0;
+    while ((metrics = strstr(metrics, row)) != NULL) {
+        metrics += sizeof row - 1;
+        n++;
+    }
+    return n;
+}
+
 void rig_settle(struct rig *r)
 {
     char line[64];
@@ -319,7 +335,8 @@ void rig_settle(struct rig *r)
         stats_write_prometheus(r->stats, &out);
         buf_put_c(&out, '\0');
         (void)snprintf(line, sizeof line, "\ndanmakud_spool_queued_bytes 0\n");
-        busy = strstr(out.data, line) == NULL || uv_backend_timeout(loop_uv(r->loop)) == 0;
+        busy = strstr(out.data, line) == NULL || uv_backend_timeout(loop_uv(r->loop)) == 0 ||
+               n_open_segments(out.data) > 1;
         buf_deinit(&out);
     }
 }

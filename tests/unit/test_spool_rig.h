@@ -82,7 +82,7 @@ void rig_check(const struct event *e); /* it is what rig_draft makes for its id 
     } while (0)
 void rig_turn(struct rig *r);
 void rig_advance(struct rig *r, int64_t ms); /* and one turn */
-void rig_settle(struct rig *r);              /* all appended has been told */
+void rig_settle(struct rig *r); /* all appended has been told, and no segment retires */
 
 void rig_read(struct rig *r, int64_t after, size_t max_rows); /* waits; result in r->read */
 size_t rig_read_all(struct rig *r, int64_t after, size_t max_rows,
