@@ -30,7 +30,8 @@ bool spool_name_parse(const char *name, uint64_t *ret)
         }
         v = v << 4 | (uint64_t)(d - digits);
     }
-    if (strcmp(name + 16, suffix) != 0) {
+    if (strcmp(name + 16, suffix) != 0 ||
+        v > INT64_MAX) { /* we make none that is larger than an id */
         return false;
     }
     *ret = v;

@@ -5,6 +5,7 @@
 
 #include "server/core/assert.h"
 #include "server/core/hash.h"
+#include "server/core/id.h"
 
 static const char header_magic[8] = {'D', 'M', 'S', 'P', 'O', 'O', 'L', '1'};
 enum { HEADER_CRC_AT = SPOOL_HEADER_BYTES - 4 };
@@ -133,7 +134,7 @@ static void number_put(struct buf *out, enum spool_type type, int64_t v)
 
 void spool_alive_put(struct buf *out, int64_t wall_ms)
 {
-    number_put(out, SPOOL_ALIVE, wall_ms);
+    number_put(out, SPOOL_ALIVE, wall_ms > 0 ? wall_ms : 0); /* a clock before 1970 */
 }
 
 void spool_hold_end_put(struct buf *out, int64_t key)
@@ -197,16 +198,17 @@ static void take_draft(struct cursor *c, struct event_draft *d)
     }
 }
 
+/* Ids and times within what ids can say, so that what is computed from them stays in range. */
 static bool take_payload(struct cursor *c, struct spool_record *r)
 {
     switch (r->type) {
     case SPOOL_EVENT:
         r->id = (int64_t)take_le(c, 8);
         take_draft(c, &r->draft);
-        return r->id > 0;
+        return r->id > 0 && r->id < ID_MAX;
     case SPOOL_ALIVE:
         r->ms = (int64_t)take_le(c, 8);
-        return true;
+        return r->ms >= 0 && r->ms <= id_ts_ms(ID_MAX);
     case SPOOL_HOLD:
         r->key = (int64_t)take_le(c, 8);
         r->ms = (int64_t)take_le(c, 8);
@@ -220,7 +222,7 @@ static bool take_payload(struct cursor *c, struct spool_record *r)
         r->dropped.first_id = (int64_t)take_le(c, 8);
         r->dropped.last_id = (int64_t)take_le(c, 8);
         r->dropped.n = take_le(c, 8);
-        return r->dropped.first_id <= r->dropped.last_id;
+        return r->dropped.first_id > 0 && r->dropped.first_id <= r->dropped.last_id;
     }
     return false;
 }

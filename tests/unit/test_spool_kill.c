@@ -50,7 +50,8 @@ static void on_written(void *ctx, struct event **events, size_t n, bool durable)
     if (c->word.told > BEHIND) {
         c->word.acked = c->word.told - BEHIND;
     }
-    if (write(c->pipe, &c->word, sizeof c->word) != (ssize_t)sizeof c->word) {
+    const struct word word = c->word;
+    if (write(c->pipe, &word, sizeof word) != (ssize_t)sizeof word) {
         _exit(4);
     }
     spool_ack(c->s, c->word.acked); /* said before it has an effect */

@@ -132,7 +132,7 @@ static void test_bad_records(void **state)
     payload[0] = SPOOL_EVENT;
     assert_int_equal(get_raw(64, payload, 64), ERR_INVALID); /* id 0, and too short */
     payload[0] = SPOOL_DROPPED;
-    payload[9] = 2; /* first 2, last 0 */
+    payload[9] = 2; /* first 2, last 0; then 2 */
     assert_int_equal(get_raw(33, payload, 33), ERR_INVALID);
     payload[17] = 2;
     assert_int_equal(get_raw(33, payload, 33), ERR_OK);
@@ -163,13 +163,14 @@ static void test_names(void **state)
     char text[SPOOL_NAME_BYTES];
     uint64_t v = 0;
     (void)state;
-    spool_name_format(UINT64_C(0xfedcba9876543210), text);
-    assert_string_equal(text, "fedcba9876543210.seg");
+    spool_name_format(UINT64_C(0x7edcba9876543210), text);
+    assert_string_equal(text, "7edcba9876543210.seg");
     assert_true(spool_name_parse(text, &v));
-    assert_true(v == UINT64_C(0xfedcba9876543210));
-    assert_false(spool_name_parse("FEDCBA9876543210.seg", &v));
-    assert_false(spool_name_parse("fedcba9876543210.segx", &v));
-    assert_false(spool_name_parse("fedcba987654321.seg", &v));
+    assert_true(v == UINT64_C(0x7edcba9876543210));
+    assert_false(spool_name_parse("7EDCBA9876543210.seg", &v));
+    assert_false(spool_name_parse("7edcba9876543210.segx", &v));
+    assert_false(spool_name_parse("7edcba987654321.seg", &v));
+    assert_false(spool_name_parse("8edcba9876543210.seg", &v));
     assert_false(spool_name_parse("", &v));
     assert_false(spool_name_parse("LOCK", &v));
 }
