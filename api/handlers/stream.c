@@ -33,21 +33,6 @@ static void rooms_known(struct job *job)
     mem_free(j);
 }
 
-/* The header of a reconnecting browser wins over what its first URL said. */
-static bool resume_id(struct http_req *req, struct params *p, int64_t *ret)
-{
-    struct str header = http_req_header(req, "Last-Event-ID");
-    *ret = params_has(p, PARAM_LAST_EVENT_ID) ? p->num[PARAM_LAST_EVENT_ID] : -1;
-    if (header.len == 0) {
-        return true;
-    }
-    if (!str_to_i64(header, ret) || *ret < 0) {
-        params_error(p, STR("Last-Event-ID"), "invalid_parameter", "is no event id");
-        return false;
-    }
-    return true;
-}
-
 void handle_stream(void *ctx, struct http_req *req)
 {
     struct api *a = ctx;
@@ -56,7 +41,7 @@ void handle_stream(void *ctx, struct http_req *req)
     if (!reply_params(a, req, STREAM_PARAMS, &p)) {
         return;
     }
-    if (!resume_id(req, &p, &opts.resume_id)) {
+    if (!params_resume_id(&p, http_req_header(req, "Last-Event-ID"), &opts.resume_id)) {
         reply_param_errors(a, req, &p);
         return;
     }

@@ -261,3 +261,18 @@ bool params_finish(struct params *p, int64_t now_ms)
     }
     return p->n_errors == 0;
 }
+
+bool params_resume_id(struct params *p, struct str last_event_id, int64_t *ret)
+{
+    int64_t id;
+    if (last_event_id.len == 0) {
+        *ret = params_has(p, PARAM_LAST_EVENT_ID) ? p->num[PARAM_LAST_EVENT_ID] : -1;
+        return true;
+    }
+    if (!str_to_i64(last_event_id, &id) || id < 0) {
+        params_error(p, STR("Last-Event-ID"), "invalid_parameter", "is no event id");
+        return false;
+    }
+    *ret = id;
+    return true;
+}
