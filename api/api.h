@@ -53,6 +53,7 @@ struct api_opts {
     struct feed *feed;
     struct stats *stats;
     struct api_ops ops;
+    uint32_t counted_kinds; /* bit set of enum event_kind: in the live feed, but not stored */
     bool
         local_only; /* bound to loopback: without any token everybody has the scopes read and stream */
 };

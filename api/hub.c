@@ -54,11 +54,13 @@ size_t hub_n(const struct hub *h)
     return h->streams.n;
 }
 
-void hub_put_kinds(struct json_out *w)
+void hub_put_kinds(struct json_out *w, uint32_t without)
 {
     jw_array(w);
     for (unsigned k = EVENT_KIND_NONE + 1; k < EVENT_KIND_END; k++) {
-        jw_str(w, str_of(event_kind_name((enum event_kind)k)));
+        if ((without >> k & 1) == 0) {
+            jw_str(w, str_of(event_kind_name((enum event_kind)k)));
+        }
     }
     jw_array_end(w);
 }

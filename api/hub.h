@@ -43,8 +43,9 @@ enum {
 struct hub *hub_new(struct api *a);
 void hub_free(struct hub *h); /* every stream is gone by then */
 size_t hub_n(const struct hub *h);
-void hub_end_all(struct hub *h);        /* each stream ends after what it has begun to send */
-void hub_put_kinds(struct json_out *w); /* an array of all kinds that are stored */
+void hub_end_all(struct hub *h); /* each stream ends after what it has begun to send */
+/* An array of all kinds but those of the bit set. */
+void hub_put_kinds(struct json_out *w, uint32_t without);
 
 struct hub_opts {
     struct filter filter; /* its rooms are copied */

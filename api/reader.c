@@ -57,7 +57,7 @@ static void finish(struct reader *r)
 
 static void take_ring(struct reader *r, uint64_t seq, const struct event *e)
 {
-    if (filter_match(&r->opts.filter, e)) {
+    if (filter_match(&r->opts.filter, e) && (r->opts.without >> (unsigned)e->kind & 1) == 0) {
         r->items[r->n++] = (struct reader_item){event_ref(e), seq};
     }
 }

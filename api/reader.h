@@ -35,6 +35,7 @@ struct reader_item {
 
 struct reader_opts {
     struct filter filter;
+    uint32_t without; /* bit set of kinds to pass over in the ring: those that are not stored */
     bool descending;
     int64_t low;  /* smallest id wanted */
     int64_t high; /* first id no longer wanted */

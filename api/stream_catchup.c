@@ -49,7 +49,7 @@ static void say_hello(struct stream *s, int64_t resume_id, bool complete)
     put_id_or_null(&w, "resumed_from", resume_id);
     jw_kbool(&w, "complete", complete);
     jw_key(&w, STR("replayable_kinds"));
-    hub_put_kinds(&w);
+    hub_put_kinds(&w, s->hub->api->opts.counted_kinds);
     jw_ki64(&w, "heartbeat_s", HUB_HEARTBEAT_MS / 1000);
     jw_object_end(&w);
     sse_end(&b);

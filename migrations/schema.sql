@@ -191,6 +191,17 @@ CREATE TABLE public.room_minute (
 );
 
 --
+-- Name: room_minute_kind; Type: TABLE; Schema: public; Owner: -
+--
+
+CREATE TABLE public.room_minute_kind (
+    room_id bigint NOT NULL,
+    minute integer NOT NULL,
+    kind smallint NOT NULL,
+    n integer NOT NULL
+);
+
+--
 -- Name: schema_migrations; Type: TABLE; Schema: public; Owner: -
 --
 
@@ -268,6 +279,13 @@ ALTER TABLE ONLY public.rollup_mark
     ADD CONSTRAINT rollup_mark_pkey PRIMARY KEY (one);
 
 --
+-- Name: room_minute_kind room_minute_kind_pkey; Type: CONSTRAINT; Schema: public; Owner: -
+--
+
+ALTER TABLE ONLY public.room_minute_kind
+    ADD CONSTRAINT room_minute_kind_pkey PRIMARY KEY (room_id, minute, kind);
+
+--
 -- Name: room_minute room_minute_pkey; Type: CONSTRAINT; Schema: public; Owner: -
 --
 
@@ -318,6 +336,12 @@ CREATE INDEX event_rare ON ONLY public.event USING btree (room_id, id) WHERE (ki
 --
 
 CREATE INDEX event_default_room_id_id_idx ON public.event_default USING btree (room_id, id) WHERE (kind <> ALL (ARRAY[1, 10, 12]));
+
+--
+-- Name: room_minute_kind_minute; Type: INDEX; Schema: public; Owner: -
+--
+
+CREATE INDEX room_minute_kind_minute ON public.room_minute_kind USING btree (minute);
 
 --
 -- Name: room_minute_minute; Type: INDEX; Schema: public; Owner: -

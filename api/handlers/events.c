@@ -193,7 +193,9 @@ static void list_begin(struct job *job)
             j->plan.high = top + 1;
         }
     }
+    /* The same list is the same whether ring or database answers it. */
     struct reader_opts opts = {.filter = filter,
+                               .without = a->opts.counted_kinds,
                                .descending = j->plan.descending,
                                .low = j->plan.low,
                                .high = j->plan.high,

@@ -105,7 +105,7 @@ void handle_capabilities(void *ctx, struct http_req *req)
     jw_object(&w);
     jw_kstr(&w, "server", STR(API_SERVER));
     jw_key(&w, STR("kinds"));
-    hub_put_kinds(&w);
+    hub_put_kinds(&w, 0);
     jw_key(&w, STR("scopes"));
     put_scopes(&w, gate_scopes(a, req));
     jw_kbool(&w, "tokens", auth_has_tokens(a->auth));

@@ -39,6 +39,15 @@
     "sum(n_superchat)::int8, sum(n_redpacket)::int8, sum(n_other)::int8, sum(chatters)::int8, "    \
     "sum(v_gift)::int8, "                                                                          \
     "sum(v_guard)::int8, sum(v_superchat)::int8, sum(v_redpacket)::int8"
+/* Kinds that are only counted belong to `other`. */
+#define SQL_MINUTE_KINDS(where)                                                                    \
+    " UNION ALL (SELECT minute::int8, 0::int8, 0::int8, 0::int8, 0::int8, 0::int8, 0::int8, "      \
+    "sum(n)::int8, 0::int8, 0::int8, 0::int8, 0::int8, 0::int8 FROM room_minute_kind "             \
+    "WHERE " where " GROUP BY minute)"
+/* $2 and $3 are ids: the minutes that they begin and end in. */
+#define SQL_MINUTES_OF_IDS                                                                         \
+    " AND minute >= ($2 / 4194304 + 1577836800000) / 60000 "                                       \
+    "AND minute <= (($3 - 1) / 4194304 + 1577836800000) / 60000"
 #define SQL_COUNT_OF(kind) "count(*) FILTER (WHERE e.kind = " kind "), "
 #define SQL_VALUE_OF(kind) "coalesce(sum(e.value_mcny) FILTER (WHERE e.kind = " kind "), 0)::int8"
 #define SQL_COUNT(where, chatter)                                                                  \

@@ -78,7 +78,8 @@ static void batch_committed(struct writer *w)
         w->complete = w->committed;
     }
     stats_inc(w->stats, STAT_BATCHES);
-    stats_add(w->stats, w->park_id ? STAT_EVENTS_PARKED : STAT_ROWS_WRITTEN, (int64_t)w->batch_n);
+    stats_add(w->stats, w->park_id ? STAT_EVENTS_PARKED : STAT_ROWS_WRITTEN, (int64_t)w->n_stored);
+    stats_add(w->stats, STAT_EVENTS_COUNTED, (int64_t)(w->batch_n - w->n_stored));
     stats_observe_ms(w->batch_time, (double)(loop_now_ms(w->loop) - w->begun_ms));
     backoff_reset(&w->backoff);
     w->failure_told = false;
@@ -135,9 +136,12 @@ static void on_step(void *ctx, enum err_code code, const struct err *err,
             writer_fence(w, db_rows_n(rows) == 1 ? db_i64(rows, 0, 0) : -1);
             return;
         }
-        w->step = w->park_id ? STEP_PARK : STEP_COPY;
+        w->step = w->park_id ? STEP_PARK : w->n_stored > 0 ? STEP_COPY : STEP_COUNT;
         break;
     case STEP_COPY:
+        w->step = w->counts.n > 0 ? STEP_COUNT : STEP_SET;
+        break;
+    case STEP_COUNT:
     case STEP_PARK:
         w->step = STEP_SET;
         break;
@@ -166,10 +170,17 @@ static bool encode_batch(struct writer *w)
 {
     size_t bytes = 0;
     buf_clear(&w->copy);
+    kind_count_clear(&w->counts);
     for (size_t i = 0; i < w->batch_n; i++) {
         bytes += w->batch[i]->bytes;
-        batch_put(&w->copy, w->batch[i]);
+        if ((w->opts.counted_kinds >> (unsigned)w->batch[i]->kind & 1) != 0) {
+            kind_count_add(&w->counts, w->batch[i]);
+        } else {
+            batch_put(&w->copy, w->batch[i]);
+        }
     }
+    w->n_stored = w->batch_n - w->counts.n;
+    kind_count_sum(&w->counts);
     w->batch_full = w->batch_n >= w->cap_rows || bytes >= w->opts.batch_bytes / 2;
     if (w->park_id != w->batch[0]->id) {
         w->park_id = 0; /* the source has lost it meanwhile: this one has done nothing */
@@ -320,6 +331,7 @@ struct writer *writer_new(struct loop *loop, const struct writer_opts *opts, str
     w->batch = mem_new_array(struct event *, opts->batch_rows);
     /* Every byte may double by escaping; numbers take up to 300 bytes a row. */
     buf_init(&w->copy, opts->batch_bytes * 2 + opts->batch_rows * 300 + (size_t)64 * 1024);
+    kind_count_init(&w->counts, opts->batch_rows);
     rng_seed_system(&w->rng);
     backoff_init(&w->backoff, RETRY_BASE_MS, RETRY_MAX_MS, 25);
     loop_timer_init(&w->timer, loop, on_timer, w);
@@ -367,6 +379,7 @@ static void one_closed(struct writer *w)
     int64_t committed = w->committed;
     writer_drop_batch(w);
     buf_deinit(&w->copy);
+    kind_count_deinit(&w->counts);
     mem_free(w->batch);
     mem_free(w);
     closed(ctx, committed);

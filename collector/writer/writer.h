@@ -39,6 +39,7 @@ struct writer_source {
 struct writer_opts {
     const char *conninfo;
     unsigned node;
+    uint32_t counted_kinds; /* bit set of enum event_kind: not stored, added to room_minute_kind */
     size_t batch_rows;
     size_t batch_bytes;
     int64_t batch_age_ms;

@@ -4,6 +4,7 @@
  */
 #pragma once
 
+#include "collector/writer/kind_count.h"
 #include "collector/writer/upkeep.h"
 #include "collector/writer/writer.h"
 #include "server/core/backoff.h"
@@ -23,7 +24,8 @@ enum step {
     STEP_BEGIN,
     STEP_LOCK, /* the mark must be where we left it */
     STEP_COPY,
-    STEP_PARK, /* one row that PostgreSQL refuses, kept aside with the reason */
+    STEP_COUNT, /* kinds that are not stored */
+    STEP_PARK,  /* one row that PostgreSQL refuses, kept aside with the reason */
     STEP_SET,
     STEP_COMMIT,
     STEP_ROLLBACK,
@@ -63,7 +65,9 @@ struct writer {
 
     struct event **batch; /* owned references, batch_n of them */
     size_t batch_n;
-    bool batch_full; /* the source probably has more */
+    size_t n_stored;          /* of the batch; the rest is only counted */
+    struct kind_count counts; /* of the rest */
+    bool batch_full;          /* the source probably has more */
     struct buf copy;
     int64_t begun_ms;
     int64_t park_id; /* this event was refused alone and is parked next; 0 none */

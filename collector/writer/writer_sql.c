@@ -33,6 +33,12 @@ enum err_code writer_start_step(struct writer *w, struct err *err)
     static const struct db_stmt park = {"writer_park",
                                         "INSERT INTO parked_event (id, node, at_ms, reason, line) "
                                         "VALUES ($1, $2::int8, $3, $4, $5) ON CONFLICT DO NOTHING"};
+    static const struct db_stmt count = {
+        "writer_count",
+        "INSERT INTO room_minute_kind AS k (room_id, minute, kind, n) "
+        "SELECT room_id, minute, kind, n FROM unnest($1::int8[], $2::int8[], $3::int8[], "
+        "$4::int8[]) AS c(room_id, minute, kind, n) "
+        "ON CONFLICT (room_id, minute, kind) DO UPDATE SET n = k.n + excluded.n"};
     static const struct db_stmt set = {
         "writer_set", "UPDATE writer_mark SET last_id = $2, alive_ms = $3 WHERE node = $1::int8"};
     static const struct db_stmt commit = {"writer_commit", "COMMIT"};
@@ -51,6 +57,13 @@ enum err_code writer_start_step(struct writer *w, struct err *err)
         return exec(w, &lock, &me, 1, err);
     case STEP_COPY:
         return db_session_copy(w->session, BATCH_COPY_SQL, buf_str(&w->copy), w->on_step, w, err);
+    case STEP_COUNT: {
+        const struct kind_count *c = &w->counts;
+        const struct db_arg args[] = {
+            DB_ARG_I64S(c->columns, c->n), DB_ARG_I64S(c->columns + c->max, c->n),
+            DB_ARG_I64S(c->columns + 2 * c->max, c->n), DB_ARG_I64S(c->columns + 3 * c->max, c->n)};
+        return exec(w, &count, args, ARRAY_LEN(args), err);
+    }
     case STEP_PARK:
         return exec(w, &park,
                     (const struct db_arg[]){DB_ARG_I64(w->batch[0]->id), me, now,

@@ -302,6 +302,7 @@ static void make_parts(struct app *app)
     const struct writer_opts writer = {
         .conninfo = app->conninfo,
         .node = (unsigned)c->node,
+        .counted_kinds = app_counted_kinds(c, NULL),
         .batch_rows = app->batch_rows_max,
         .batch_bytes = (size_t)c->batch_bytes,
         .batch_age_ms = c->batch_age,
@@ -318,6 +319,7 @@ static void make_parts(struct app *app)
         .feed = app->feed,
         .stats = app->stats,
         .ops = app_api_ops(app),
+        .counted_kinds = app_counted_kinds(c, NULL),
         .local_only = app->listen.loopback,
     };
     app->writer = writer_new(app->loop, &writer, app->stats);

@@ -100,6 +100,9 @@ bool app_coverage_pending(const struct app *app);
 void app_on_mark(void *ctx, int64_t last_id);
 void app_warm_next(struct app *app);
 
+/* app_kinds.c: bit set of the kinds that store_kinds leaves out; problems as lines */
+uint32_t app_counted_kinds(const struct config *config, struct buf *problems);
+
 /* app_rooms.c: rooms from the configuration; what the api may know of them */
 void app_rooms_apply(struct app *app);
 struct api_ops app_api_ops(struct app *app);

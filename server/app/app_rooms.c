@@ -80,6 +80,7 @@ bool app_check_config(const struct config *config, struct buf *problems)
         buf_printf(problems, "rooms: %zu rooms, but max_rooms is %lld\n", config->rooms.n,
                    (long long)config->max_rooms);
     }
+    (void)app_counted_kinds(config, problems);
     enum log_level level;
     if (log_level_parse(str_of(config->log_level), &level) != 0) {
         buf_printf(problems, "log_level: %s is none of debug, info, warn, error\n",

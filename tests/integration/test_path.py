@@ -16,7 +16,7 @@ def stored(rows):
 def test_same_id_and_body_in_database_rest_and_stream(sim, danmakud, rows):
     s = sim("--rooms", "5", "--rate", "200")
     d = danmakud(*s.args_for_rooms())
-    live = harness.Stream(d.base, count=300)
+    live = harness.Stream(d.base, f"?kinds={KINDS}", count=300)  # kinds that are stored
     live.join(harness.TIMEOUT)
     assert len(live.events) == 300, live.error
     s.pause()

@@ -6,6 +6,8 @@ import requests
 import harness
 from harness import wait_for
 
+ALL = ("--store-kinds", "all")  # so that everything in the live feed can be compared with what is stored
+
 
 def ids(stream):
     return [int(i) for _, i, _ in stream.events]
@@ -28,7 +30,7 @@ def test_first_bytes_and_hello(sim, danmakud):
 
 def test_backlog_comes_first(sim, danmakud):
     s = sim("--rooms", "1", "--rate", "100", "--count", "200")
-    d = danmakud(*s.args_for_rooms())
+    d = danmakud(*ALL, *s.args_for_rooms())
     wait_for("200 events", lambda: d.metric("danmakud_events_published_total") >= 200)
     newest = d.json("/api/v1/events", limit=10)["data"]
     live = harness.Stream(d.base, "?backlog=10", count=10)
@@ -57,10 +59,10 @@ def resume_rounds(base_of, rounds, rng, last=None, seen=None):
 def test_resume_a_hundred_times_and_across_a_restart(sim, danmakud, rows):
     rng = random.Random(7)
     s = sim("--rooms", "4", "--rate", "400")
-    d = danmakud("--ring-events", "1024", *s.args_for_rooms())
+    d = danmakud("--ring-events", "1024", *ALL, *s.args_for_rooms())
     last, seen = resume_rounds(lambda: d.base, 60, rng)
     assert d.stop() == 0
-    d2 = danmakud("--ring-events", "1024", *s.args_for_rooms())
+    d2 = danmakud("--ring-events", "1024", *ALL, *s.args_for_rooms())
     last, seen = resume_rounds(lambda: d2.base, 40, rng, last, seen)
     s.pause()
     wait_for("everything written", lambda: d2.metric("danmakud_unwritten_events") == 0)
@@ -70,7 +72,7 @@ def test_resume_a_hundred_times_and_across_a_restart(sim, danmakud, rows):
 
 def test_unknown_and_ancient_ids(sim, danmakud):
     s = sim("--rooms", "1", "--rate", "50")
-    d = danmakud(*s.args_for_rooms())
+    d = danmakud(*ALL, *s.args_for_rooms())
     wait_for("events", lambda: d.metric("danmakud_events_published_total") > 10)
     for bad in ("abc", "-1", "99999999999999999999"):
         r = d.get(f"/api/v1/events/stream?last_event_id={bad}")
@@ -105,7 +107,7 @@ def all_ids(d, first):
 
 def test_clients_that_stall_or_vanish_hurt_nobody(sim, danmakud):
     s = sim("--rooms", "10", "--rate", "3000", "--steady")
-    d = danmakud("--ring-events", "16384", *s.args_for_rooms())
+    d = danmakud("--ring-events", "16384", *ALL, *s.args_for_rooms())
     stalled = [requests.get(d.base + "/api/v1/events/stream", stream=True, timeout=harness.TIMEOUT) for _ in range(20)]
     live = harness.Stream(d.base, count=40000)
     live.join(120)

@@ -376,6 +376,94 @@ static void poison_first_and_last(void **state)
     writer_rig_check(r, 3);
 }
 
+/* Kinds that are not stored are counted exactly, whatever happens to the connection; bad rows beside them too. */
+static void counted_kinds_and_lost_connections(void **state)
+{
+    struct writer_rig *r = *state;
+    struct writer_opts opts = writer_rig_opts(r);
+    opts.counted_kinds = 1U << EVENT_LIVE | 1U << EVENT_GIFT;
+    writer_rig_open(r, &opts);
+    for (int i = 0; i < 30; i++) {
+        writer_rig_add_at(r, 300, INT64_C(1790000000000) + i * INT64_C(7000));
+        if (i % 10 == 5) {
+            writer_rig_add_poison(r);
+        }
+        const unsigned turns = (unsigned)rng_below(&r->rng, 12);
+        for (unsigned t = 0; t < turns; t++) {
+            writer_rig_turn(r);
+        }
+        pg_server_sql(r->conninfo, "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE "
+                                   "application_name = 'danmakud writer'");
+    }
+    assert_true(writer_rig_until_written(r));
+    int64_t want = 0;
+    int64_t of_one = 0; /* room 1003, gifts, first minute */
+    for (size_t i = 0; i < r->n; i++) {
+        const struct event *e = r->events[i];
+        const bool counted = e->kind == EVENT_LIVE || e->kind == EVENT_GIFT;
+        want += counted;
+        of_one += e->room_id == 1003 && e->kind == EVENT_GIFT &&
+                  id_ts_ms(e->id) / 60000 == INT64_C(1790000000000) / 60000;
+    }
+    assert_true(want > 1000 && of_one > 10);
+    assert_int_equal(writer_rig_i64(r, "SELECT sum(n)::int8 FROM room_minute_kind"), want);
+    assert_int_equal(writer_rig_i64(r, "SELECT n::int8 FROM room_minute_kind WHERE room_id = 1003 "
+                                       "AND kind = 3 AND minute = 29833333"),
+                     of_one);
+    assert_int_equal(writer_rig_i64(r, "SELECT count(*) FROM event WHERE kind IN (3, 14)"), 0);
+    assert_int_equal(writer_rig_i64(r, "SELECT (SELECT count(*) FROM event) + "
+                                       "(SELECT count(*) FROM parked_event)"),
+                     (int64_t)r->n - want);
+    assert_int_equal(stats_get(r->stats, STAT_EVENTS_COUNTED), want);
+}
+
+/* The minute is recomputed from the stored events; what is only counted stays beside it. */
+static void counts_survive_the_roll_up(void **state)
+{
+    struct writer_rig *r = *state;
+    writer_rig_deinit(r);
+    writer_rig_init(r, server, true);
+    struct writer_opts opts = writer_rig_opts(r);
+    opts.counted_kinds = 1U << EVENT_LIVE;
+    writer_rig_open(r, &opts);
+    assert_true(writer_rig_until_state(r, WRITER_IDLE));
+    writer_rig_add(r, 900);
+    assert_true(writer_rig_until_written(r));
+    const int64_t want = writer_rig_i64(r, "SELECT sum(n)::int8 FROM room_minute_kind");
+    assert_true(want > 50);
+    clock_fake_advance(&r->clock, 130000);
+    writer_rig_add(r, 1);
+    assert_true(writer_rig_until_written(r));
+    const char *rolled = "SELECT count(*) FROM room_minute";
+    for (int i = 0; i < 100 && writer_rig_i64(r, rolled) == 0; i++) {
+        for (int t = 0; t < 100; t++) {
+            writer_rig_turn(r);
+        }
+    }
+    assert_int_equal(writer_rig_i64(r,
+                                    "SELECT sum(n_danmaku + n_gift + n_superchat + n_other)::int8 "
+                                    "FROM room_minute"),
+                     900 - want);
+    assert_int_equal(writer_rig_i64(r, "SELECT sum(n_other)::int8 FROM room_minute"), 0);
+    assert_int_equal(writer_rig_i64(r, "SELECT sum(n)::int8 FROM room_minute_kind WHERE minute < "
+                                       "(SELECT minute FROM rollup_mark)"),
+                     want);
+}
+
+/* A batch without a row that is stored moves the mark on. */
+static void nothing_but_counted_kinds(void **state)
+{
+    struct writer_rig *r = *state;
+    struct writer_opts opts = writer_rig_opts(r);
+    opts.counted_kinds = UINT32_MAX;
+    writer_rig_open(r, &opts);
+    writer_rig_add(r, 1200);
+    assert_true(writer_rig_until_written(r));
+    assert_int_equal(writer_rig_i64(r, "SELECT sum(n)::int8 FROM room_minute_kind"), 1200);
+    assert_int_equal(writer_rig_i64(r, "SELECT count(*) FROM event"), 0);
+    assert_int_equal(stats_get(r->stats, STAT_ROWS_WRITTEN), 0);
+}
+
 /* The connection is lost while a bad row is looked for: what is parked in the end is the bad row. */
 static void poison_and_lost_connections(void **state)
 {
@@ -598,6 +686,9 @@ int main(int argc, char **argv)
         CASE(close_gives_up_at_the_deadline),
         CASE(close_at_every_turn),
         CASE(backends_terminated),
+        CASE(counted_kinds_and_lost_connections),
+        CASE(counts_survive_the_roll_up),
+        CASE(nothing_but_counted_kinds),
         CASE(server_killed_and_started),
         CASE(server_that_hangs),
         CASE(commit_done_but_not_answered),
