@@ -85,6 +85,7 @@ static void on_writer_closed(void *ctx, int64_t committed)
 {
     struct app *app = ctx;
     app->writer = NULL;
+    app->last_committed = committed;
     uint64_t left = feed_head(app->feed) - feed_seek(app->feed, committed);
     if (left > 0 && app->spool != NULL) {
         LOG(WARN, "app", "events wait in the spool, the next start writes them to the database",
@@ -232,10 +233,6 @@ static void scrape(void *ctx, struct buf *out)
               "Events in the ring that are not yet in the database.");
     prom_i64(out, "danmakud_unwritten_events", "",
              (int64_t)(feed_head(app->feed) - feed_seek(app->feed, writer_committed(app->writer))));
-    prom_head(out, "danmakud_rooms", "gauge", "Rooms that are collected.");
-    prom_i64(out, "danmakud_rooms", "", (int64_t)collector_n_rooms(app->collector));
-    prom_head(out, "danmakud_rooms_live", "gauge", "Rooms with an authenticated connection.");
-    prom_i64(out, "danmakud_rooms_live", "", (int64_t)collector_n_live(app->collector));
     prom_head(out, "danmakud_ids_borrowed_total", "counter",
               "Times more than 4096 messages came within one ms.");
     prom_i64(out, "danmakud_ids_borrowed_total", "", (int64_t)app->ids.borrowed);

@@ -50,8 +50,8 @@ struct app {
     struct spool *spool; /* NULL: data_dir cannot be used, events are in memory only */
     struct app_coverage *coverage;
     struct db *db;
-    struct writer *writer;
-    struct collector *collector;
+    struct writer *writer;       /* NULL once it has closed */
+    struct collector *collector; /* NULL once it has closed */
     struct api *api;
     struct http *http; /* NULL until it listens */
 
@@ -59,7 +59,8 @@ struct app {
     struct source_request request;
     struct event **batch; /* room for batch_rows_max references */
     size_t batch_rows_max;
-    int64_t acked_wanted; /* committed id that the spool may be told */
+    int64_t acked_wanted;   /* committed id that the spool may be told */
+    int64_t last_committed; /* what the writer had committed when it closed */
 
     struct listen_at listen;
     struct loop_timer start_retry;

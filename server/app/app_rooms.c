@@ -183,11 +183,13 @@ static struct api_room api_room_of(const struct collector_room_info *info)
     };
 }
 
+/* Collector and writer end before HTTP does: requests of connections that are still open come until then. */
+
 static bool ops_room(void *ctx, int64_t room_id, struct api_room *ret)
 {
     struct app *app = ctx;
     struct collector_room_info info;
-    if (!collector_room(app->collector, room_id, &info)) {
+    if (app->collector == NULL || !collector_room(app->collector, room_id, &info)) {
         return false;
     }
     *ret = api_room_of(&info);
@@ -211,13 +213,15 @@ static void ops_each_room(void *ctx, bool (*fn)(void *fn_ctx, const struct api_r
 {
     struct app *app = ctx;
     struct each_room each = {.fn = fn, .ctx = fn_ctx};
-    collector_each(app->collector, each_room, &each);
+    if (app->collector != NULL) {
+        collector_each(app->collector, each_room, &each);
+    }
 }
 
 static int64_t ops_committed(void *ctx)
 {
     struct app *app = ctx;
-    return writer_committed(app->writer);
+    return app->writer != NULL ? writer_committed(app->writer) : app->last_committed;
 }
 
 static bool ops_ready(void *ctx, const char **ret_reason)

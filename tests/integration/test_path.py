@@ -75,3 +75,9 @@ def test_multiset_at_full_speed(sim, danmakud, rows):
     assert have - want == Counter(), "doubled or invented"
     ids = rows("SELECT count(*), count(DISTINCT id) FROM event")[0]
     assert ids[0] == ids[1]
+
+
+def test_metrics_tell_each_family_once(danmakud):
+    d = danmakud()
+    names = [line.split()[2] for line in d.get("/metrics").text.splitlines() if line.startswith("# TYPE ")]
+    assert sorted(names) == sorted(set(names))
