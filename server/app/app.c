@@ -67,6 +67,7 @@ static void on_http_closed(void *ctx)
     app->http = NULL;
     api_free(app->api);
     app->api = NULL;
+    app_coverage_stop(app);
     db_close(app->db, on_db_closed, app);
 }
 

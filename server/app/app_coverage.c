@@ -28,6 +28,7 @@ struct app_coverage {
     size_t n;
     size_t cap;
     size_t n_sent; /* in the statement under way: the first n_sent of gaps */
+    bool failing;  /* the last statement was refused: told once */
     struct loop_timer timer;
 };
 
@@ -90,11 +91,14 @@ static void on_stored(void *ctx, enum err_code code, const struct err *err,
     size_t sent = c->n_sent;
     c->n_sent = 0;
     if (code != ERR_OK) {
-        if (code != ERR_UNAVAILABLE && code != ERR_TIMEOUT && code != ERR_CANCELED) {
-            LOG(WARN, "app", "gaps not stored, trying again", KV_CSTR("error", err->msg));
+        if (!c->failing && code != ERR_UNAVAILABLE && code != ERR_TIMEOUT && code != ERR_CANCELED) {
+            c->failing = true;
+            LOG(WARN, "app", "gaps not stored, trying again; the spool is kept until they are",
+                KV_CSTR("error", err->msg));
         }
         return; /* the timer goes on */
     }
+    c->failing = false;
     stats_add(app->stats, STAT_GAPS_STORED, (int64_t)sent);
     memmove(c->gaps, c->gaps + sent, (c->n - sent) * sizeof(*c->gaps));
     c->n -= sent;
@@ -106,7 +110,8 @@ static void on_stored(void *ctx, enum err_code code, const struct err *err,
 
 static void flush(void *ctx)
 {
-    /* Room 0 stands for every room known. A row `ok` ends the gap, unless a later row of the room is there already. */
+    /* Room 0 stands for every room known. A row `ok` ends the gap, unless a later row of the room is there already, or
+     * another of these gaps goes on there. */
     static const struct db_stmt store = {
         .name = "app_coverage_store",
         .sql =
@@ -115,7 +120,9 @@ static void flush(void *ctx)
             "AS l(room_id, from_ms, to_ms, cause, detail) "
             "JOIN room AS r ON l.room_id = 0 OR r.room_id = l.room_id), "
             "ends AS (INSERT INTO coverage (room_id, from_ms, state, cause) "
-            "SELECT DISTINCT room_id, to_ms, 'ok', '' FROM lost ON CONFLICT DO NOTHING) "
+            "SELECT DISTINCT room_id, to_ms, 'ok', '' FROM lost AS l WHERE NOT EXISTS "
+            "(SELECT 1 FROM lost AS o WHERE o.room_id = l.room_id AND o.from_ms <= l.to_ms "
+            "AND o.to_ms > l.to_ms) ON CONFLICT DO NOTHING) "
             "INSERT INTO coverage (room_id, from_ms, state, cause, detail) "
             "SELECT DISTINCT ON (room_id, from_ms) room_id, from_ms, 'gap', cause, detail::json "
             "FROM lost "
@@ -173,6 +180,12 @@ void app_coverage_open(struct app *app)
 {
     app->coverage = mem_new(struct app_coverage);
     loop_timer_init(&app->coverage->timer, app->loop, flush, app);
+}
+
+/* The database is about to be closed: what still waits is told again by the spool at the next start. */
+void app_coverage_stop(struct app *app)
+{
+    loop_timer_stop(&app->coverage->timer);
 }
 
 void app_coverage_close(struct app *app)

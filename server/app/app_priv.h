@@ -93,6 +93,7 @@ void app_source_resume(struct app *app); /* questions asked while starting are a
 
 /* app_coverage.c: what was lost, on its way into table coverage */
 void app_coverage_open(struct app *app);
+void app_coverage_stop(struct app *app);
 void app_coverage_close(struct app *app);
 void app_coverage_gap(struct app *app, const struct spool_dropped *lost, const char *cause);
 bool app_coverage_pending(const struct app *app);

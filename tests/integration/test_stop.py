@@ -29,3 +29,18 @@ def test_requests_while_the_writer_drains(sim, danmakud, postgres):
     assert d.proc.wait(30) == 0, d.tail()
     assert 503 in answers
     assert set(answers) <= {200, 404, 503}
+
+
+def test_gaps_that_could_not_be_stored_yet(sim, danmakud, postgres, rows):
+    s = sim("--rooms", "2", "--rate", "20000")
+    small = ("--spool-max-bytes", "1M", "--spool-segment-bytes", "64k", "--shutdown-deadline", "1s",
+             *s.args_for_rooms())
+    d = danmakud(*small, record=False)
+    wait_for("some rows", lambda: d.metric("danmakud_rows_written_total") > 10)
+    postgres.stop(signal.SIGQUIT)
+    wait_for("events to be lost", lambda: d.metric("danmakud_events_lost_total") > 0)
+    s.pause()
+    assert d.stop() == 0, d.tail()
+    postgres.start()
+    d = danmakud(*small, record=False)
+    wait_for("the gaps of both rooms", lambda: len(rows("SELECT DISTINCT room_id FROM coverage WHERE state = 'gap'")) == 2)
