@@ -1,4 +1,4 @@
-"""Messages of every family: whole ones as PROTOCOL.md describes them, and what becomes of them when parts are dropped, of
+"""Messages of every family: whole ones as upstream sends them, and what becomes of them when parts are dropped, of
 another type, in another order or there twice. Everything follows from the seed.
 
 A message is built of plain values; objects are lists of pairs (class Obj), so that a key can come twice. dumps() writes it.

@@ -1,4 +1,4 @@
-"""A second decoder of upstream's messages: what PROTOCOL.md says of them, told as docs/events.md says.
+"""A second decoder of upstream's messages: what upstream's protocol says of them, told as docs/events.md says.
 
 Written to be obviously right, not fast: JSON as a tree, one function per family. Where the protocol leaves a choice, the
 rule is that of docs/events.md. What cannot be known without our hash functions (natural keys, numbers of masked senders)

@@ -94,7 +94,7 @@ def sim(tmp_path):
 
 
 def fact(m):
-    """(kind, key, uid, name, text, value) of a message, read from PROTOCOL.md; None: not one of the recorded kinds."""
+    """(kind, key, uid, name, text, value) of a message, read anew; None: not one of the recorded kinds."""
     cmd = m.get("cmd")
     cmd = cmd.split(":")[0] if isinstance(cmd, str) else None
     if cmd == "DANMU_MSG":

@@ -1,5 +1,5 @@
 #!/usr/bin/python3
-"""A danmaku client of its own, from PROTOCOL.md alone: tcp, auth, heartbeats, messages as JSON lines.
+"""A danmaku client of its own, sharing no code with the daemon: tcp, auth, heartbeats, messages as JSON lines.
 
     tests/sim/client.py --host 127.0.0.1:2243 --room 1001 [--protover 3] [--count N] [--seconds S]
 
