@@ -127,6 +127,11 @@ void rig_peer_close(struct net_rig *r, bool reset)
     assert_int_equal(uv_shutdown(req, (uv_stream_t *)&r->peer->tcp, on_shut), 0);
 }
 
+void rig_drop_peer(struct net_rig *r)
+{
+    drop_peer(r, false);
+}
+
 /* --- our end --- */
 
 static void maybe_close(struct net_rig *r, enum rig_when when)
@@ -202,7 +207,7 @@ void rig_open(struct net_rig *r, enum transport_kind kind, const char *host, uin
     buf_clear(&r->got);
     r->opened = r->ended = r->closed = r->closing = false;
     r->n_data = 0;
-    assert_int_equal(transport_open(r->net, &d, &h, &t, &r->err), ERR_OK);
+    assert_int_equal(r->opener(r->net, &d, &h, &t, &r->err), ERR_OK);
     r->t = t;
 }
 
@@ -229,8 +234,7 @@ bool rig_until(struct net_rig *r, const bool *flag)
     return loop_run_until(r->loop, flag, RIG_TURNS);
 }
 
-/* One turn that waits for the machine a little. */
-static void turn(struct net_rig *r)
+void rig_turn(struct net_rig *r)
 {
     const bool never = false;
     const bool done = loop_run_until(r->loop, &never, 1);
@@ -243,7 +247,7 @@ static bool until_holds(struct net_rig *r, const struct buf *b, const char *text
         if (b->len > 0 && memmem(b->data, b->len, text, strlen(text))) {
             return true;
         }
-        turn(r);
+        rig_turn(r);
     }
     return false;
 }
@@ -261,7 +265,7 @@ bool rig_until_got(struct net_rig *r, const char *text)
 bool rig_until_got_len(struct net_rig *r, size_t n)
 {
     for (int i = 0; i < RIG_TURNS && r->got.len < n; i++) {
-        turn(r);
+        rig_turn(r);
     }
     return r->got.len >= n;
 }
@@ -282,6 +286,7 @@ struct net_rig *rig_new(void)
     r->loop = loop_new();
     loop_set_clock(r->loop, &r->clock.base);
     r->net = net_new(r->loop);
+    r->opener = transport_open;
     net_on_note(r->net, on_note, r);
     buf_init(&r->log, LOG_MAX);
     buf_init(&r->got, LOG_MAX);

@@ -27,6 +27,9 @@ struct net_rig {
     struct net *net;
 
     /* our end */
+    enum err_code (*opener)(struct net *net, const struct transport_dial *dial,
+                            const struct transport_handler *handler, struct transport **ret,
+                            struct err *err); /* transport_open, or one layer of it */
     struct transport *t;
     enum rig_when close_on;
     bool opened, ended, closed, closing;
@@ -60,8 +63,10 @@ bool rig_until(struct net_rig *r, const bool *flag);
 bool rig_until_log(struct net_rig *r, const char *text);
 bool rig_until_got(struct net_rig *r, const char *text);
 bool rig_until_got_len(struct net_rig *r, size_t n);
-void rig_turns(struct net_rig *r, unsigned n);
+void rig_turn(struct net_rig *r);              /* one, that waits for the machine a little */
+void rig_turns(struct net_rig *r, unsigned n); /* without waiting */
 
 void rig_send(struct net_rig *r, struct str bytes);
 void rig_send_slowly(struct net_rig *r, struct str bytes); /* each byte in a turn of its own */
-void rig_peer_close(struct net_rig *r, bool reset);        /* after what was sent */
+void rig_drop_peer(struct net_rig *r); /* nothing of the newest connection is heard any more */
+void rig_peer_close(struct net_rig *r, bool reset); /* after what was sent */
