@@ -8,6 +8,8 @@
 #include "server/feed/feed.h"
 #include "server/stats/stats.h"
 
+enum { RARE_FIRST_MS = 3600000 };
+
 void reader_init(struct reader *r, struct api *a, const struct reader_opts *opts)
 {
     ASSERT(opts->limit > 0 && opts->limit <= READER_LIMIT_MAX);
@@ -253,8 +255,13 @@ static int64_t width_guess_ms(const struct reader *r)
 static void begin_range(struct reader *r, int64_t low, int64_t high)
 {
     const struct filter *f = &r->opts.filter;
-    window_init(&r->window, r->opts.descending, f->n_rooms > 0 || filter_is_rare(f),
-                width_guess_ms(r));
+    if (f->n_rooms > 0) {
+        window_init(&r->window, r->opts.descending, true, 0);
+    } else if (filter_is_rare(f)) { /* each room is looked up: a wide window makes much to sort */
+        window_init(&r->window, r->opts.descending, true, RARE_FIRST_MS);
+    } else {
+        window_init(&r->window, r->opts.descending, false, width_guess_ms(r));
+    }
     window_range(&r->window, low, high, r->opts.limit + 1 - r->n);
 }
 

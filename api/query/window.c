@@ -18,7 +18,9 @@ static void grow(struct window *w, int64_t factor)
 void window_init(struct window *w, bool descending, bool by_room, int64_t width_ms)
 {
     int64_t ms = by_room ? WINDOW_ROOM_FIRST_MS : WINDOW_FIRST_MS;
-    if (!by_room && width_ms > 0) {
+    if (by_room && width_ms > 0) {
+        ms = width_ms;
+    } else if (width_ms > 0) {
         ms = width_ms < WINDOW_MIN_MS ? WINDOW_MIN_MS : width_ms;
         ms = ms > WINDOW_PROBE_MS ? WINDOW_PROBE_MS : ms;
     }

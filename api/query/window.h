@@ -38,7 +38,7 @@ struct window {
     unsigned steps;
 };
 
-/* width_ms: a first guess for all rooms, from the density of the newest events; 0 for none. */
+/* width_ms: a first guess; 0 for none. For all rooms it is kept within bounds. */
 void window_init(struct window *w, bool descending, bool by_room, int64_t width_ms);
 void window_range(struct window *w, int64_t low, int64_t high, size_t need);
 enum window_step window_next(struct window *w, int64_t *ret_low, int64_t *ret_high);
