@@ -137,6 +137,7 @@ void app_stop(struct app *app, int exit_code)
     notify_manager("STOPPING=1");
     loop_timer_stop(&app->watchdog);
     loop_timer_stop(&app->start_retry);
+    loop_timer_stop(&app->rooms_retry);
     api_quiesce(app->api);
     if (app->http != NULL) {
         http_quiesce(app->http);
@@ -310,6 +311,7 @@ static void make_parts(struct app *app)
         .ctx = app,
     };
     make_collector(app);
+    loop_timer_init(&app->rooms_retry, app->loop, app_rooms_note, app);
     const struct api_opts api = {
         .loop = app->loop,
         .config = c,

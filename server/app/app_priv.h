@@ -64,6 +64,7 @@ struct app {
 
     struct listen_at listen;
     struct loop_timer start_retry;
+    struct loop_timer rooms_retry;
     struct loop_timer watchdog;
     int64_t mark;       /* of the writer when it was first read */
     int64_t warm_after; /* id the warming of the ring has reached */
@@ -71,6 +72,7 @@ struct app {
     bool warming;       /* a read of the spool is under way for it */
     bool never_ran;     /* stopped while starting: the writer gets nothing */
     bool mark_known;
+    bool rooms_unnoted; /* told, and tried again */
     enum app_phase phase;
     int exit_code;
 };
@@ -107,6 +109,7 @@ uint32_t app_counted_kinds(const struct config *config, struct buf *problems);
 
 /* app_rooms.c: rooms from the configuration; what the api may know of them */
 void app_rooms_apply(struct app *app);
+void app_rooms_note(void *app); /* in table room; again until it worked */
 struct api_ops app_api_ops(struct app *app);
 bool app_listen_parse(const char *text, struct listen_at *ret);
 bool app_room_parse(const char *text, int64_t *ret);

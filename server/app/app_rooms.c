@@ -5,6 +5,8 @@
 
 #include "server/core/mem.h"
 
+enum { ROOMS_RETRY_MS = 2000 };
+
 bool app_room_parse(const char *text, int64_t *ret)
 {
     return str_to_i64(str_of(text), ret) && *ret > 0;
@@ -119,12 +121,42 @@ static bool note_stale(void *ctx, const struct collector_room_info *info)
 static void rooms_stored(void *ctx, enum err_code code, const struct err *err,
                          const struct db_rows *rows)
 {
-    (void)ctx;
+    struct app *app = ctx;
     (void)rows;
-    if (code != ERR_OK) {
-        LOG(WARN, "app", "the rooms of the configuration were not noted in the database",
+    if (code == ERR_OK || app->phase == APP_STOPPING) {
+        app->rooms_unnoted = false;
+        return;
+    }
+    if (!app->rooms_unnoted) {
+        app->rooms_unnoted = true;
+        LOG(WARN, "app",
+            "the rooms of the configuration are not noted in the database yet, trying again",
             KV_CSTR("error", err->msg));
     }
+    loop_timer_start(&app->rooms_retry, ROOMS_RETRY_MS, 0);
+}
+
+/* Rooms need their row: gaps refer to it, and it is what remains of a room that is no longer collected. */
+void app_rooms_note(void *ctx)
+{
+    struct app *app = ctx;
+    static const struct db_stmt store = {
+        .name = "app_rooms_store",
+        .sql = "INSERT INTO room (room_id, origin, created_ms) "
+               "SELECT id, 'config', $2 FROM unnest($1::int8[]) AS id ON CONFLICT DO NOTHING",
+    };
+    size_t n = 0;
+    int64_t *ids = mem_new_array(int64_t, app->config->rooms.n + 1);
+    for (size_t i = 0; i < app->config->rooms.n; i++) {
+        n += app_room_parse(app->config->rooms.items[i], &ids[n]);
+    }
+    const struct db_arg args[] = {DB_ARG_I64S(ids, n), DB_ARG_I64(loop_wall_ms(app->loop))};
+    struct err err = {0};
+    enum err_code code = db_query(app->db, &store, args, ARRAY_LEN(args), rooms_stored, app, &err);
+    if (code != ERR_OK) {
+        rooms_stored(app, code, &err, NULL);
+    }
+    mem_free(ids);
 }
 
 void app_rooms_apply(struct app *app)
@@ -140,30 +172,18 @@ void app_rooms_apply(struct app *app)
         }
     } while (stale.n == ARRAY_LEN(stale.ids));
 
-    size_t n = app->config->rooms.n;
-    int64_t *ids = mem_new_array(int64_t, n + 1);
-    for (size_t i = 0; i < n; i++) {
+    for (size_t i = 0; i < app->config->rooms.n; i++) {
+        int64_t id = 0;
         struct err err = {0};
-        if (!app_room_parse(app->config->rooms.items[i], &ids[i])) {
+        if (!app_room_parse(app->config->rooms.items[i], &id)) {
             continue; /* app_check_config has refused it */
         }
-        enum err_code code = collector_add(app->collector, ids[i], &err);
+        enum err_code code = collector_add(app->collector, id, &err);
         if (code != ERR_OK && code != ERR_CONFLICT) {
-            LOG(ERROR, "app", "room not added", KV_I64("room", ids[i]), KV_CSTR("error", err.msg));
+            LOG(ERROR, "app", "room not added", KV_I64("room", id), KV_CSTR("error", err.msg));
         }
     }
-    static const struct db_stmt store = {
-        .name = "app_rooms_store",
-        .sql = "INSERT INTO room (room_id, origin, created_ms) "
-               "SELECT id, 'config', $2 FROM unnest($1::int8[]) AS id ON CONFLICT DO NOTHING",
-    };
-    const struct db_arg args[] = {DB_ARG_I64S(ids, n), DB_ARG_I64(loop_wall_ms(app->loop))};
-    struct err err = {0};
-    enum err_code code = db_query(app->db, &store, args, ARRAY_LEN(args), rooms_stored, app, &err);
-    if (code != ERR_OK) {
-        rooms_stored(app, code, &err, NULL);
-    }
-    mem_free(ids);
+    app_rooms_note(app);
 }
 
 static struct api_room api_room_of(const struct collector_room_info *info)
