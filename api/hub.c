@@ -107,6 +107,7 @@ static void on_flush(void *ctx)
     h->flushed_ms = loop_now_ms(h->api->opts.loop);
     arm(h);
     h->pass_left = h->streams.n;
+    h->unfinished = false;
     on_slice(h);
 }
 
@@ -114,7 +115,6 @@ static void on_flush(void *ctx)
 static void on_slice(void *ctx)
 {
     struct hub *h = ctx;
-    bool unfinished = false;
     for (size_t n = 0; n < HUB_SLICE && h->pass_left > 0; n++) {
         struct list_node *node = list_first(&h->streams);
         if (node == NULL) {
@@ -129,11 +129,11 @@ static void on_slice(void *ctx)
         if (s->asleep && s->state == STREAM_RING && stream_scan(s, &more)) {
             stream_wake(s);
         }
-        unfinished |= more;
+        h->unfinished |= more;
     }
     if (h->pass_left > 0) {
         loop_timer_start(&h->slice, 0, 0);
-    } else if (unfinished && !loop_timer_armed(&h->flush)) {
+    } else if (h->unfinished && !loop_timer_armed(&h->flush)) {
         loop_timer_start(&h->flush, 0, 0);
     }
 }

@@ -63,6 +63,7 @@ struct hub {
     struct loop_timer slice;
     int64_t flushed_ms; /* mono: begin of the last pass */
     size_t pass_left;   /* streams that the running pass has not looked at */
+    bool unfinished;    /* the pass left some before the ring's end: another one follows */
     struct rng rng;
     bool ending;
 };

@@ -1,6 +1,9 @@
 /* The live stream over a real HTTP server: every client sees each event that matches once, in order, whatever happens
  * to its connection, to the ring and to the database (an array here; test_api_db has a real one). */
 #include "api/hub.h"
+
+#include <sys/resource.h>
+
 #include "server/core/mem.h"
 #include "tests/support/api_app.h"
 #include "tests/support/db_fake.h"
@@ -383,6 +386,36 @@ static void test_skipping(void **state)
     sse_close(&c);
 }
 
+/* The same with more streams than one slice looks through: those of the first slice are not forgotten. */
+static void test_skipping_many(void **state)
+{
+    struct fixture *f = *state;
+    enum { SKIPPING = HUB_SLICE, N = SKIPPING + 8 };
+    struct rlimit files;
+    assert_int_equal(getrlimit(RLIMIT_NOFILE, &files), 0);
+    files.rlim_cur = files.rlim_max; /* both ends of every connection are here */
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &files), 0);
+    struct sse_client *c = calloc(N, sizeof(*c));
+    (void)teardown(state);
+    f = open_app(16384);
+    *state = f;
+    for (size_t i = 0; i < N; i++) {
+        open_at(f, &c[i], i < SKIPPING ? "?rooms=7" : "?rooms=6", -1);
+    }
+    turns(f, QUIET_TURNS);
+    say(f, ROOM, HUB_SCAN_MAX + 100);
+    say(f, OTHER, 1);
+    for (int i = 0; i < 20; i++) {
+        clock_fake_advance(&f->app.clock, 10); /* ticks, but no heartbeat yet */
+        turns(f, QUIET_TURNS);
+    }
+    assert_true(sse_try(&f->app, &c[0]));
+    for (size_t i = 0; i < N; i++) {
+        sse_close(&c[i]);
+    }
+    free(c);
+}
+
 static void test_heartbeat_and_rotation(void **state)
 {
     struct fixture *f = *state;
@@ -588,6 +621,7 @@ int main(int argc, char **argv)
         cmocka_unit_test_setup_teardown(test_reset, setup, teardown),
         cmocka_unit_test_setup_teardown(test_slow_client, setup, teardown),
         cmocka_unit_test_setup_teardown(test_skipping, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_skipping_many, setup, teardown),
         cmocka_unit_test_setup_teardown(test_heartbeat_and_rotation, setup, teardown),
         cmocka_unit_test_setup_teardown(test_too_many, setup, teardown),
         cmocka_unit_test_setup_teardown(test_many, setup, teardown),
