@@ -1,8 +1,9 @@
 /* api/auth.h - who may do what: bearer tokens, kept as hashes in memory.
  *
  * Tokens are read from table api_token at start, every AUTH_REFRESH_MS, and when one is presented that is not known
- * (at most once per AUTH_MISS_MS), so a new token works at once, a revoked one ends within half a minute, and none of
- * it needs the database to be there at the moment of the request.
+ * (at most once per AUTH_MISS_MS), so a new token works at once, a revoked one is refused within half a minute, and none
+ * of it needs the database to be there at the moment of the request. A stream that is open then ends when it is rotated
+ * (HUB_LIFE_MAX_MS).
  *
  * Without any token in the table everybody has SCOPES_ANONYMOUS, if the operator allows that (opts.open). As long as
  * the table was never read, nobody gets in: requests wait for it.

@@ -1,4 +1,5 @@
 """What happens to those who still ask while danmakud stops."""
+import shutil
 import signal
 
 import requests
@@ -44,3 +45,16 @@ def test_gaps_that_could_not_be_stored_yet(sim, danmakud, postgres, rows):
     postgres.start()
     d = danmakud(*small, record=False)
     wait_for("the gaps of both rooms", lambda: len(rows("SELECT DISTINCT room_id FROM coverage WHERE state = 'gap'")) == 2)
+
+
+def test_events_that_are_nowhere_fail_the_stop(sim, danmakud, postgres, tmp_path):
+    s = sim("--rooms", "2", "--rate", "20000")
+    d = danmakud("--spool-segment-bytes", "64k", "--shutdown-deadline", "1s", *s.args_for_rooms(), record=False)
+    wait_for("some rows", lambda: d.metric("danmakud_rows_written_total") > 10)
+    postgres.stop(signal.SIGQUIT)
+    shutil.rmtree(tmp_path / "spool")
+    (tmp_path / "spool").write_text("no directory")
+    wait_for("the spool to be degraded", lambda: "degraded" in d.log_text() or "mod=spool" in d.log_text())
+    s.pause()
+    assert d.stop() == 1, d.tail()
+    assert "neither in the database nor in the spool" in d.log_text()
