@@ -134,6 +134,7 @@ static void on_collector_closed(void *ctx)
 {
     struct app *app = ctx;
     app->collector = NULL;
+    guard_merge_flush(app->guards); /* no toast will come any more */
     loop_timer_init(&app->start_retry, app->loop, stop_writer, app);
     stop_writer(app);
 }
@@ -267,6 +268,7 @@ static size_t power_of_two(int64_t at_least)
 
 static void make_collector(struct app *app)
 {
+    app->guards = app_guards_new(app);
     const struct config *c = app->config;
     struct str *hosts = mem_new_array(struct str, c->upstream_hosts.n + 1);
     for (size_t i = 0; i < c->upstream_hosts.n; i++) {
@@ -379,6 +381,7 @@ int app_run(struct config *config, const struct config_source *source)
         status = app->exit_code;
     }
     app_coverage_close(app);
+    guard_merge_free(app->guards);
     feed_free(app->feed);
     stats_free(app->stats);
     loop_free(app->loop);

@@ -47,26 +47,122 @@ static void on_evict(void *ctx, const struct event *e)
     app_coverage_gap(app, &one, "not_durable");
 }
 
+static void take_event(struct app *app, int64_t id, const struct event_draft *draft)
+{
+    struct event *e = event_new(id, draft);
+    if (e == NULL) {
+        stats_inc(app->stats, STAT_EVENTS_NOMEM);
+    } else if (app->spool != NULL) {
+        spool_append(app->spool, e);
+    } else {
+        publish(app, e);
+    }
+}
+
+static int64_t next_message(struct app *app)
+{
+    return id_gen_message(&app->ids, loop_wall_ms(app->loop));
+}
+
 void app_on_events(void *ctx, const struct event_draft *drafts, size_t n)
 {
     struct app *app = ctx;
     int64_t base = 0;
     for (size_t i = 0; i < n; i++) {
-        if (i % ID_EVENTS_PER_MESSAGE == 0) {
-            base = id_gen_message(&app->ids, loop_wall_ms(app->loop));
+        if (drafts[i].kind == EVENT_GUARD) { /* gets its id when it is told */
+            guard_merge_take(app->guards, &drafts[i]);
+            continue;
         }
-        struct event *e = event_new(base + (int64_t)(i % ID_EVENTS_PER_MESSAGE), &drafts[i]);
-        if (e == NULL) {
-            stats_inc(app->stats, STAT_EVENTS_NOMEM);
-        } else if (app->spool != NULL) {
-            spool_append(app->spool, e);
-        } else {
-            publish(app, e);
+        if (i % ID_EVENTS_PER_MESSAGE == 0 || base == 0) {
+            base = next_message(app);
         }
+        take_event(app, base + (int64_t)(i % ID_EVENTS_PER_MESSAGE), &drafts[i]);
     }
     if (app->spool == NULL) {
         writer_poke(app->writer);
     }
+}
+
+/* Guard purchases: held in the spool until their other messages came. */
+
+static void guard_hold(void *ctx, int64_t key, const struct event_draft *draft, int64_t until_ms)
+{
+    struct app *app = ctx;
+    if (app->spool != NULL) {
+        spool_hold(app->spool, key, draft, until_ms);
+    }
+}
+
+static void guard_hold_end(void *ctx, int64_t key)
+{
+    struct app *app = ctx;
+    if (app->spool != NULL) {
+        spool_hold_end(app->spool, key);
+    }
+}
+
+static void guard_tell(void *ctx, const struct event_draft *draft)
+{
+    struct app *app = ctx;
+    take_event(app, next_message(app), draft);
+    if (app->spool == NULL) {
+        writer_poke(app->writer);
+    }
+}
+
+struct guard_merge *app_guards_new(struct app *app)
+{
+    const struct guard_merge_ops ops = {
+        .hold = guard_hold, .hold_end = guard_hold_end, .tell = guard_tell, .ctx = app};
+    return guard_merge_new(app->loop, &ops, app->stats);
+}
+
+/* The spool may not change while it is walked. */
+struct found_holds {
+    struct event **events; /* owned references */
+    int64_t *keys;
+    int64_t *until_ms;
+    size_t n;
+};
+
+enum { HOLDS_MAX = 4096 }; /* the spool's own limit */
+
+static void on_hold_found(void *ctx, int64_t key, const struct event_draft *draft, int64_t until_ms)
+{
+    struct found_holds *found = ctx;
+    struct event *e =
+        found->n < HOLDS_MAX && draft->kind == EVENT_GUARD ? event_new(1, draft) : NULL;
+    if (e != NULL) {
+        found->events[found->n] = e;
+        found->keys[found->n] = key;
+        found->until_ms[found->n++] = until_ms;
+    }
+}
+
+void app_guards_restore(struct app *app)
+{
+    if (app->spool == NULL) {
+        return;
+    }
+    struct found_holds found = {
+        .events = mem_new_array(struct event *, HOLDS_MAX),
+        .keys = mem_new_array(int64_t, HOLDS_MAX),
+        .until_ms = mem_new_array(int64_t, HOLDS_MAX),
+    };
+    spool_each_hold(app->spool, on_hold_found, &found);
+    for (size_t i = 0; i < found.n; i++) {
+        struct event_draft d;
+        event_draft_of(found.events[i], &d);
+        guard_merge_restore(app->guards, found.keys[i], &d, found.until_ms[i]);
+        event_unref(&found.events[i]);
+    }
+    if (found.n > 0) {
+        LOG(INFO, "app", "guard purchases that were held when the last process ended",
+            KV_I64("purchases", found.n));
+    }
+    mem_free(found.events);
+    mem_free(found.keys);
+    mem_free(found.until_ms);
 }
 
 /* "The next after id": the ring if it has everything, else the spool, else what of the ring is left. */

@@ -6,6 +6,7 @@
 
 #include "api/api.h"
 #include "collector/collector.h"
+#include "collector/guard_merge.h"
 #include "collector/writer/writer.h"
 #include "server/app/app.h"
 #include "server/core/buf.h"
@@ -50,7 +51,8 @@ struct app {
     struct spool *spool; /* NULL: data_dir cannot be used, events are in memory only */
     struct app_coverage *coverage;
     struct db *db;
-    struct writer *writer;       /* NULL once it has closed */
+    struct writer *writer; /* NULL once it has closed */
+    struct guard_merge *guards;
     struct collector *collector; /* NULL once it has closed */
     struct api *api;
     struct http *http; /* NULL until it listens */
@@ -88,6 +90,8 @@ MUST_CHECK enum err_code app_data_dir(const struct config *config, struct buf *o
 
 /* app_events.c: from the collector to ring and writer */
 void app_on_events(void *ctx, const struct event_draft *drafts, size_t n);
+struct guard_merge *app_guards_new(struct app *app);
+void app_guards_restore(struct app *app); /* what the last process held */
 struct writer_source app_writer_source(struct app *app);
 MUST_CHECK int app_spool_open(struct app *app, const char *data_dir);
 void app_spool_ack(struct app *app);

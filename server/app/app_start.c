@@ -40,7 +40,7 @@ static void start_running(struct app *app)
     }
     app->phase = APP_RUNNING;
     app_source_resume(app);
-    app_rooms_apply(app);
+    app_guards_restore(app);
     collector_start(app->collector);
     bool v6 = strchr(app->listen.address, ':') != NULL;
     printf("danmakud ready: http://%s%s%s:%u\n", v6 ? "[" : "", app->listen.address, v6 ? "]" : "",
@@ -56,6 +56,7 @@ static void warm_one(struct app *app, struct event *take)
     app->warm_after = take->id;
     id_gen_seed(&app->ids, take->id);
     collector_seen(app->collector, take->room_id, take->nkey);
+    guard_merge_seen(app->guards, take);
     feed_warm(app->feed, take);
 }
 
@@ -172,6 +173,7 @@ static void on_check(void *ctx, enum err_code code, const struct err *err,
         app_stop(app, EXIT_USAGE);
         return;
     }
+    app_rooms_apply(app); /* before warming, which refills their windows of repeats */
     app_warm_next(app);
 }
 

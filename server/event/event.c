@@ -28,6 +28,18 @@ void event_draft_init(struct event_draft *d, enum event_kind kind, int64_t room_
     };
 }
 
+void event_draft_of(const struct event *e, struct event_draft *ret)
+{
+    *ret = (struct event_draft){
+#define X(type, name) .name = e->name,
+        EVENT_SCALARS(X)
+#undef X
+#define X(name) .name = e->name,
+            EVENT_STRINGS(X)
+#undef X
+    };
+}
+
 /* Copies s to the free place of the allocation and moves that on. */
 static struct str place(char **at, struct str s)
 {

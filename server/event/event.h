@@ -97,7 +97,8 @@ struct event {
 };
 
 void event_draft_init(struct event_draft *d, enum event_kind kind,
-                      int64_t room_id); /* zero and defaults */
+                      int64_t room_id);                              /* zero and defaults */
+void event_draft_of(const struct event *e, struct event_draft *ret); /* strings borrow from e */
 /* One reference for the caller; NULL when out of memory. */
 MUST_CHECK struct event *event_new(int64_t id, const struct event_draft *d);
 struct event *event_ref(const struct event *e);
