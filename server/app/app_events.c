@@ -215,6 +215,7 @@ static void on_spool_read(void *ctx, struct event **events, size_t n)
 static void source_answer(void *ctx)
 {
     struct app *app = ctx;
+    app->answer_due = false;
     ASSERT(app->request.pending);
     if (app->phase == APP_STARTING) {
         return; /* app_source_resume: the ring is being warmed */
@@ -233,6 +234,15 @@ static void source_answer(void *ctx)
                on_spool_read, app);
 }
 
+/* A question that came while starting may be deferred already when the start ends: it is answered once. */
+static void answer_soon(struct app *app)
+{
+    if (!app->answer_due) {
+        app->answer_due = true;
+        loop_defer(app->loop, source_answer, app);
+    }
+}
+
 static void source_fetch(void *ctx, int64_t after, size_t max_rows, size_t max_bytes,
                          void (*done)(void *done_ctx, struct event **events, size_t n, bool lost),
                          void *done_ctx)
@@ -247,13 +257,13 @@ static void source_fetch(void *ctx, int64_t after, size_t max_rows, size_t max_b
         .done = done,
         .done_ctx = done_ctx,
     };
-    loop_defer(app->loop, source_answer, app);
+    answer_soon(app);
 }
 
 void app_source_resume(struct app *app)
 {
     if (app->request.pending) {
-        loop_defer(app->loop, source_answer, app);
+        answer_soon(app);
     }
 }
 

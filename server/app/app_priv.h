@@ -59,6 +59,7 @@ struct app {
 
     struct id_gen ids;
     struct source_request request;
+    bool answer_due;      /* answering it is deferred */
     struct event **batch; /* room for batch_rows_max references */
     size_t batch_rows_max;
     int64_t acked_wanted;   /* committed id that the spool may be told */
