@@ -1,10 +1,11 @@
 #!/usr/bin/python3
-"""A danmaku client of its own, sharing no code with the daemon: tcp, auth, heartbeats, messages as JSON lines.
+"""A danmaku client of its own, sharing no code with the daemon: tcp or websocket, auth, heartbeats, messages as lines.
 
     tests/sim/client.py --host 127.0.0.1:2243 --room 1001 [--protover 3] [--count N] [--seconds S]
+    tests/sim/client.py --host wss://127.0.0.1:2245/sub --ca DIR/ca.pem --room 1001
 
 It shares no code with the simulator or with danmakud, so that it checks both. As a module: class Client.
-Needs only the standard library and python3-brotli.
+Needs the standard library and python3-brotli; for ws and wss also python3-websocket.
 """
 import argparse
 import json
@@ -18,10 +19,16 @@ try:
     import brotli
 except ImportError:
     brotli = None
+try:
+    import websocket
+except ImportError:
+    websocket = None
 
 HEAD = struct.Struct(">IHHII")
 HEARTBEAT, HEARTBEAT_REPLY, MESSAGE, AUTH, AUTH_REPLY = 2, 3, 5, 7, 8
 PLAIN, CONTROL, ZLIB, BROTLI = 0, 1, 2, 3
+USER_AGENT = "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/130.0.0.0 Safari/537.36"
+ORIGIN = "https://live.bilibili.com"
 
 
 class ProtocolError(Exception):
@@ -68,17 +75,68 @@ def messages(ver, body, depth=0):
             yield from messages(head[2], inner, depth + 1)
 
 
-class Client:
-    """Blocking, one connection. frames: every header received, for tests that look at framing."""
+class Tcp:
+    """A stream: bytes come in any pieces."""
+    whole = False
 
-    def __init__(self, host, room, protover=3, uid=0, key="", buvid="", heartbeat_body=b"", auth=True, timeout=30,
-                 auth_body=None, receive_buffer=None):
+    def __init__(self, host, timeout, receive_buffer):
         name, port = host.rsplit(":", 1)
         self.sock = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
         if receive_buffer:
             self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
         self.sock.settimeout(timeout)
         self.sock.connect((name, int(port)))
+        self.send = self.sock.sendall
+        self.close = self.sock.close
+
+    def receive(self):
+        return self.sock.recv(1 << 18)
+
+
+class WebSocket:
+    """Messages of one or more whole packets. texts: the text messages, which mean nothing."""
+    whole = True
+
+    def __init__(self, url, timeout, ca, origin, user_agent):
+        self.texts = []
+        self.close_code = None
+        self.ws = websocket.create_connection(
+            url, timeout=timeout, origin=origin, header=[f"User-Agent: {user_agent}"] if user_agent else [],
+            sslopt={"ca_certs": ca} if ca else None)
+        self.sock = self.ws.sock
+        self.close = self.ws.close
+
+    def send(self, data):
+        self.ws.send_binary(data)
+
+    def receive(self):
+        while True:
+            try:
+                op, data = self.ws.recv_data()
+            except websocket.WebSocketTimeoutException as e:
+                raise socket.timeout from e
+            except websocket.WebSocketConnectionClosedException as e:
+                raise EOFError("closed without a close frame") from e
+            if op == websocket.ABNF.OPCODE_CLOSE:
+                self.close_code = struct.unpack_from(">H", data)[0] if len(data) > 1 else None
+                return b""
+            if op == websocket.ABNF.OPCODE_BINARY:
+                return data
+            self.texts.append(data)
+
+
+class Client:
+    """Blocking, one connection. frames: every header received, for tests that look at framing.
+    packets_per_message: of a websocket, how many packets were in each message."""
+
+    def __init__(self, host, room, protover=3, uid=0, key="", buvid="", heartbeat_body=b"", auth=True, timeout=30,
+                 auth_body=None, receive_buffer=None, ca=None, origin=ORIGIN, user_agent=USER_AGENT):
+        if "://" in host:
+            self.link = WebSocket(host, timeout, ca, origin, user_agent)
+        else:
+            self.link = Tcp(host, timeout, receive_buffer)
+        self.sock = self.link.sock
+        self.packets_per_message = []
         self.buffer = b""
         self.frames = []
         self.popularity = None
@@ -91,7 +149,7 @@ class Client:
                 {"uid": uid, "roomid": room, "protover": protover, "platform": "web", "type": 2, "buvid": buvid,
                  "key": key}).encode()
             try:
-                self.sock.sendall(packet(AUTH, body))
+                self.link.send(packet(AUTH, body))
                 self.wait_auth()
                 self.heartbeat()
             except BaseException:
@@ -99,7 +157,7 @@ class Client:
                 raise
 
     def close(self):
-        self.sock.close()
+        self.link.close()
 
     def __enter__(self):
         return self
@@ -108,14 +166,17 @@ class Client:
         self.close()
 
     def heartbeat(self):
-        self.sock.sendall(packet(HEARTBEAT, self.heartbeat_body))
+        self.link.send(packet(HEARTBEAT, self.heartbeat_body))
         self.next_heartbeat = time.monotonic() + 30
 
     def _more(self):
-        data = self.sock.recv(1 << 18)
+        if self.link.whole and self.buffer:
+            raise ProtocolError("a packet straddles two messages")
+        data = self.link.receive()
         if not data:
             raise EOFError("closed by the server" + (f", {len(self.buffer)} bytes left over" if self.buffer else ""))
         self.buffer += data
+        self.packets_per_message.append(0)
 
     def _packet(self):
         while True:
@@ -132,6 +193,7 @@ class Client:
                         raise ProtocolError("the heartbeat's echo differs")
                     self.buffer = self.buffer[total:]
                     self.frames.append(head)
+                    self.packets_per_message[-1] += 1
                     return head, body
             self._more()
 
@@ -169,7 +231,8 @@ class Client:
 
 def main():
     ap = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    ap.add_argument("--host", required=True)
+    ap.add_argument("--host", required=True, help="ADDR:PORT, ws://ADDR:PORT/sub or wss://ADDR:PORT/sub")
+    ap.add_argument("--ca", help="certificates to trust, PEM")
     ap.add_argument("--room", type=int, required=True)
     ap.add_argument("--protover", type=int, default=3, choices=(0, 2, 3))
     ap.add_argument("--uid", type=int, default=0)
@@ -178,7 +241,8 @@ def main():
     ap.add_argument("--seconds", type=float, default=0, help="stop when nothing has come for so long")
     args = ap.parse_args()
     n = 0
-    with Client(args.host, args.room, args.protover, args.uid, args.key, timeout=args.seconds or 60) as client:
+    with Client(args.host, args.room, args.protover, args.uid, args.key, timeout=args.seconds or 60,
+                ca=args.ca) as client:
         try:
             for text in client.raw():
                 sys.stdout.buffer.write(text + b"\n")

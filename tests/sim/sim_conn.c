@@ -40,6 +40,7 @@ static void on_mode_end(void *ctx)
     struct sim_conn *c = ctx;
 
     c->stalled = c->deaf = false;
+    c->link.fragment = 0;
     sim_sock_drip(&c->sock, 0, 0);
     if (c->room) {
         sim_room_pump(c->room);
@@ -62,6 +63,7 @@ void sim_conn_accept(struct sim_server *s, unsigned host, int fd)
     list_push_back(&s->conns, &c->node);
     loop_timer_start(&c->timeout, s->o->auth_timeout_ms, 0);
     s->stats.accepted++;
+    sim_conn_link(c);
 }
 
 /* Messages of a batch whose last byte the socket has taken. */
@@ -168,6 +170,7 @@ static void on_closed(void *ctx)
     free_transits(&c->waiting);
     free_transits(&c->unacked);
     buf_deinit(&c->in);
+    sim_link_deinit(&c->link);
     s->stats.closed++;
     sim_server_conn_closed(s, c);
 }
@@ -188,6 +191,9 @@ void sim_conn_end(struct sim_conn *c, const char *why, bool reset)
         c->why = why;
     }
     leave(c);
+    if (!reset) {
+        sim_link_bye(&c->link, c->bye > 0 ? c->bye : 1000);
+    }
     sim_sock_finish(&c->sock, reset ? SIM_SOCK_RST : SIM_SOCK_FIN);
 }
 
@@ -198,7 +204,7 @@ static void on_end(void *ctx, const char *why)
 
 static void put(struct sim_conn *c, const struct buf *b)
 {
-    sim_sock_put(&c->sock, buf_str(b));
+    sim_link_put(&c->link, buf_str(b));
 }
 
 static void refuse(struct sim_conn *c, int code, bool silent)
@@ -222,7 +228,7 @@ static void play_auth_fault(struct sim_conn *c, const struct sim_fault *f)
         c->lost = true;
     } else if (str_eq(str_of(f->what), STR("text"))) {
         c->server->stats.auth_failed++;
-        sim_sock_put(&c->sock, STR("HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\n\r\n"));
+        sim_link_put(&c->link, STR("HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\n\r\n"));
         sim_conn_end(c, "auth_failed", false);
     } else {
         refuse(c, (int)f->code, f->silent);
@@ -329,9 +335,8 @@ static int64_t packet_len(struct str s, struct sim_head *h)
     return s.len < h->packet_len ? 0 : (int64_t)h->packet_len;
 }
 
-static void on_bytes(void *ctx, struct str bytes)
+void sim_conn_take(struct sim_conn *c, struct str bytes, bool whole)
 {
-    struct sim_conn *c = ctx;
     struct str rest;
     struct sim_head h;
     int64_t n = -1;
@@ -351,12 +356,19 @@ static void on_bytes(void *ctx, struct str bytes)
     if (c->state == SIM_CONN_ENDING) {
         return;
     }
-    if (n < 0) {
+    if (n < 0 || (whole && rest.len > 0)) {
         c->server->stats.bad_packets++;
         sim_conn_kill(c, "bad_packet", false);
         return;
     }
     buf_drop_front(&c->in, c->in.len - rest.len);
+}
+
+static void on_bytes(void *ctx, struct str bytes)
+{
+    struct sim_conn *c = ctx;
+
+    sim_link_in(&c->link, bytes);
 }
 
 static const struct sim_sock_ops SOCK_OPS = {
@@ -375,6 +387,22 @@ static void transit(struct sim_conn *c, struct sim_batch *b, unsigned from, unsi
     list_push_back(&c->waiting, &t->node);
 }
 
+/* Bytes of the first packets of a run, at most n of them; *ret_n: how many. */
+static size_t first_packets(struct str run, unsigned n, unsigned *ret_n)
+{
+    struct sim_head h;
+    size_t bytes = 0;
+
+    *ret_n = 0;
+    while (*ret_n < n && bytes < run.len) {
+        sim_head_get(run.ptr + bytes, &h);
+        bytes += h.packet_len;
+        (*ret_n)++;
+    }
+    return bytes;
+}
+
+/* A stream's plain packets are readable one by one; a websocket message holds one or a few, readable all at once. */
 void sim_conn_put_frame(struct sim_conn *c, struct sim_batch *b, unsigned n_messages,
                         struct str frame, bool again)
 {
@@ -383,15 +411,18 @@ void sim_conn_put_frame(struct sim_conn *c, struct sim_batch *b, unsigned n_mess
 
     sim_head_get(frame.ptr, &h);
     if (h.ver == SIM_VER_ZLIB || h.ver == SIM_VER_BROTLI) {
-        sim_sock_put(&c->sock, frame);
+        sim_link_put(&c->link, frame);
         transit(c, b, 0, n_messages, again);
         return;
     }
-    for (; frame.len > 0; i++) {
-        sim_head_get(frame.ptr, &h);
-        sim_sock_put(&c->sock, str_sub(frame, 0, h.packet_len));
-        transit(c, b, i, i + 1, again);
-        frame = str_sub(frame, h.packet_len, frame.len);
+    while (frame.len > 0) {
+        unsigned n = sim_link_is_ws(&c->link) ? 1 + (unsigned)rng_below(&c->server->rng, 4) : 1;
+        size_t bytes = first_packets(frame, n, &n);
+
+        sim_link_put(&c->link, str_sub(frame, 0, bytes));
+        transit(c, b, i, i + n, again);
+        frame = str_sub(frame, bytes, frame.len);
+        i += n;
     }
 }
 

@@ -2,7 +2,7 @@
 
 #include "server/core/mem.h"
 
-enum { DRIP_MS = 100, LOST_CLOSE_MS = 10000 };
+enum { DRIP_MS = 100, FRAGMENT_BYTES = 100, HALF_PACKET_BYTES = 500 };
 
 static bool exhausted(const struct sim_fault *f)
 {
@@ -12,6 +12,17 @@ static bool exhausted(const struct sim_fault *f)
 static bool names(const struct sim_fault *f, int64_t room_id, unsigned host)
 {
     return (f->room == 0 || f->room == room_id) && (f->host < 0 || f->host == (int64_t)host);
+}
+
+/* Some kinds are of one transport only. */
+static bool applies(const struct sim_fault *f, const struct sim_conn *c)
+{
+    const char *name = sim_fault_name(f->kind);
+
+    if (str_starts(str_of(name), STR("tls_"))) {
+        return c->link.kind == SIM_LINK_WSS;
+    }
+    return !str_starts(str_of(name), STR("ws_")) || sim_link_is_ws(&c->link);
 }
 
 static void fired(struct sim_conn *c, struct sim_fault *f)
@@ -39,12 +50,30 @@ const struct sim_fault *sim_conn_auth_fault(struct sim_conn *c, int64_t room_id)
     return NULL;
 }
 
+const struct sim_fault *sim_conn_shake_fault(struct sim_conn *c, bool tls)
+{
+    struct sim_server *s = c->server;
+
+    for (size_t i = 0; i < s->n_faults; i++) {
+        struct sim_fault *f = &s->faults[i];
+        bool of_tls = f->kind == SIM_FAULT_KIND_TLS_STALL || f->kind == SIM_FAULT_KIND_TLS_PLAIN;
+
+        if (sim_fault_class(f->kind) == SIM_FAULT_SHAKE && of_tls == tls && !exhausted(f) &&
+            f->after_ms == 0 && f->room == 0 && names(f, 0, c->host) &&
+            (int64_t)rng_below(&s->rng, 100) < f->chance) {
+            fired(c, f);
+            return f;
+        }
+    }
+    return NULL;
+}
+
 /* Whether the rule is due on this connection now; sets when it will be due again. */
 static bool due(struct sim_conn *c, const struct sim_fault *f, uint64_t *next)
 {
     bool now;
 
-    if (exhausted(f) || !names(f, c->room->id, c->host) || f->after_ms > 0) {
+    if (exhausted(f) || !names(f, c->room->id, c->host) || !applies(f, c) || f->after_ms > 0) {
         return false;
     }
     if (*next == 0) {
@@ -68,7 +97,7 @@ void sim_conn_faults(struct sim_conn *c)
         struct sim_fault *f = &s->faults[i];
         enum sim_fault_class class = sim_fault_class(f->kind);
 
-        if (class == SIM_FAULT_ACCEPT || class == SIM_FAULT_LISTEN ||
+        if (class == SIM_FAULT_ACCEPT || class == SIM_FAULT_LISTEN || class == SIM_FAULT_SHAKE ||
             (class == SIM_FAULT_END && f->after > 0)) {
             continue;
         }
@@ -76,6 +105,20 @@ void sim_conn_faults(struct sim_conn *c)
             sim_conn_play(c, f);
         }
     }
+}
+
+/* Between two frames. */
+static bool is_orderly(const struct sim_fault *f)
+{
+    return f->kind == SIM_FAULT_KIND_CLOSE || f->kind == SIM_FAULT_KIND_WS_CLOSE;
+}
+
+static void end(struct sim_conn *c, const struct sim_fault *f)
+{
+    if (f->kind == SIM_FAULT_KIND_WS_CLOSE && f->code > 0) {
+        c->bye = (unsigned)f->code;
+    }
+    sim_conn_end(c, sim_fault_name(f->kind), f->kind == SIM_FAULT_KIND_RESET);
 }
 
 bool sim_conn_cut(struct sim_conn *c, struct str frame)
@@ -90,13 +133,13 @@ bool sim_conn_cut(struct sim_conn *c, struct str frame)
             continue;
         }
         fired(c, f);
-        if (f->kind != SIM_FAULT_KIND_CLOSE) {
+        if (!is_orderly(f)) {
             struct sim_head h; /* of several plain packets only the first begins */
 
             sim_head_get(frame.ptr, &h);
-            sim_sock_put(&c->sock, str_sub(frame, 0, h.packet_len / 2));
+            sim_link_put_cut(&c->link, str_sub(frame, 0, h.packet_len), h.packet_len / 2);
         }
-        sim_conn_end(c, sim_fault_name(f->kind), f->kind == SIM_FAULT_KIND_RESET);
+        end(c, f);
         return true;
     }
     return false;
@@ -104,21 +147,26 @@ bool sim_conn_cut(struct sim_conn *c, struct str frame)
 
 static void play_end(struct sim_conn *c, const struct sim_fault *f)
 {
-    uint8_t head[SIM_HEAD_BYTES];
+    static const char begin[] = "{\"cmd\":\"DANMU_MSG\",\"info\":[[0,1,25";
+    char packet[HALF_PACKET_BYTES] = {0};
 
-    sim_head_put(head, &(struct sim_head){
-                           .packet_len = 500, .head_len = SIM_HEAD_BYTES, .op = SIM_OP_MESSAGE});
-    if (f->kind != SIM_FAULT_KIND_CLOSE) {
-        sim_sock_put(&c->sock, (struct str){(const char *)head, sizeof(head)});
-        sim_sock_put(&c->sock, STR("{\"cmd\":\"DANMU_MSG\",\"info\":[[0,1,25"));
+    sim_head_put((uint8_t *)packet, &(struct sim_head){.packet_len = sizeof(packet),
+                                                       .head_len = SIM_HEAD_BYTES,
+                                                       .op = SIM_OP_MESSAGE});
+    memcpy(packet + SIM_HEAD_BYTES, begin, sizeof(begin) - 1);
+    if (!is_orderly(f)) {
+        sim_link_put_cut(&c->link, (struct str){packet, sizeof(packet)},
+                         SIM_HEAD_BYTES + sizeof(begin) - 1);
     }
-    sim_conn_end(c, sim_fault_name(f->kind), f->kind == SIM_FAULT_KIND_RESET);
+    end(c, f);
 }
 
 static void play_mode(struct sim_conn *c, const struct sim_fault *f)
 {
     if (f->kind == SIM_FAULT_KIND_DRIP) {
         sim_sock_drip(&c->sock, f->size > 0 ? (size_t)f->size : 3, DRIP_MS);
+    } else if (f->kind == SIM_FAULT_KIND_WS_FRAGMENT) {
+        c->link.fragment = f->size > 0 ? (size_t)f->size : FRAGMENT_BYTES;
     } else if (f->kind == SIM_FAULT_KIND_STALL) {
         c->stalled = true;
     } else {
@@ -162,24 +210,22 @@ static void play_text(struct sim_conn *c, const struct sim_fault *f)
     mem_free(m);
 }
 
-static void on_lost_for_long(void *ctx)
-{
-    sim_conn_kill(ctx, "lost", false);
-}
-
 static void play_bytes(struct sim_conn *c, const struct sim_fault *f)
 {
     struct buf b;
 
     buf_init(&b, SIM_FAULT_BYTES_MAX);
     sim_fault_bytes(f, sim_conn_ver(c), &c->server->rng, &b);
-    sim_sock_put(&c->sock, buf_str(&b));
+    if (sim_fault_is_frames(f->kind)) {
+        sim_link_raw(&c->link, buf_str(&b));
+    } else {
+        sim_link_put(&c->link, buf_str(&b));
+    }
     buf_deinit(&b);
-    if (sim_fault_class(f->kind) == SIM_FAULT_LOST) {
-        c->lost = true;
-        loop_timer_stop(&c->mode_end);
-        loop_timer_init(&c->mode_end, c->server->loop, on_lost_for_long, c);
-        loop_timer_start(&c->mode_end, LOST_CLOSE_MS, 0);
+    /* Each message of a websocket stands for itself: what cannot be read in one does not spoil the next. */
+    if (sim_fault_class(f->kind) == SIM_FAULT_LOST &&
+        (sim_fault_is_frames(f->kind) || !sim_link_is_ws(&c->link))) {
+        sim_conn_on_lost(c);
     }
 }
 
@@ -205,6 +251,7 @@ void sim_conn_play(struct sim_conn *c, struct sim_fault *f)
         return;
     case SIM_FAULT_ACCEPT:
     case SIM_FAULT_LISTEN:
+    case SIM_FAULT_SHAKE:
         return;
     }
 }

@@ -4,6 +4,7 @@
 #include "server/core/hash.h"
 #include "server/core/mem.h"
 #include "server/core/utf8.h"
+#include "tests/sim/sim_ws.h"
 
 static const struct {
     const char *name;
@@ -285,6 +286,52 @@ static size_t size_or(const struct sim_fault *f, size_t normal)
     return f->size > 0 ? (size_t)f->size : normal;
 }
 
+bool sim_fault_is_frames(enum sim_fault_kind kind)
+{
+    return kind == SIM_FAULT_KIND_WS_PING || kind == SIM_FAULT_KIND_WS_TEXT ||
+           kind == SIM_FAULT_KIND_WS_HUGE || kind == SIM_FAULT_KIND_WS_FRAME;
+}
+
+static void wrong_frame(const char *what, struct buf *out)
+{
+    struct str w = str_of(what);
+
+    if (str_eq(w, STR("mask"))) {
+        buf_put(out, STR("\x82\x82\1\2\3\4{}"));
+    } else if (str_eq(w, STR("reserved"))) {
+        sim_ws_put(out, SIM_WS_FIN | 0x40 | SIM_WS_BINARY, STR("{}"));
+    } else if (str_eq(w, STR("continue"))) {
+        sim_ws_put(out, SIM_WS_FIN | SIM_WS_CONTINUE, STR("{}"));
+    } else if (str_eq(w, STR("ping"))) {
+        sim_ws_put(out, SIM_WS_PING, STR("in pieces"));
+    } else if (str_eq(w, STR("close"))) {
+        sim_ws_put(out, SIM_WS_FIN | SIM_WS_CLOSE, STR("\3"));
+    } else {
+        sim_ws_put(out, SIM_WS_FIN | 3, STR("{}"));
+    }
+}
+
+static void frames(const struct sim_fault *f, struct buf *out)
+{
+    if (f->kind == SIM_FAULT_KIND_WS_PING) {
+        sim_ws_put(out, SIM_WS_FIN | SIM_WS_PING, STR("are you there"));
+    } else if (f->kind == SIM_FAULT_KIND_WS_TEXT) {
+        sim_ws_put(out, SIM_WS_FIN | SIM_WS_TEXT, STR("{\"cmd\":\"AS_TEXT\"}"));
+    } else if (f->kind == SIM_FAULT_KIND_WS_FRAME) {
+        wrong_frame(f->what, out);
+    } else if (str_eq(str_of(f->what), STR("lie"))) {
+        sim_ws_put_head(out, SIM_WS_FIN | SIM_WS_BINARY, UINT64_C(1) << 40);
+        buf_put_c(out, ' ');
+    } else {
+        size_t n = size_or(f, 5 << 20);
+
+        sim_ws_put_head(out, SIM_WS_FIN | SIM_WS_BINARY, n);
+        for (size_t i = 0; i < n; i++) {
+            buf_put_c(out, ' ');
+        }
+    }
+}
+
 void sim_fault_bytes(const struct sim_fault *f, enum sim_ver ver, struct rng *rng, struct buf *out)
 {
     struct sim_packer *p = sim_packer_new(1, 1);
@@ -306,6 +353,8 @@ void sim_fault_bytes(const struct sim_fault *f, enum sim_ver ver, struct rng *rn
         inner_length(ver, p, out);
     } else if (f->kind == SIM_FAULT_KIND_DEEP) {
         deep(size_or(f, 2000), out);
+    } else if (sim_fault_is_frames(f->kind)) {
+        frames(f, out);
     } else if (f->kind == SIM_FAULT_KIND_NOT_JSON || f->kind == SIM_FAULT_KIND_TYPES) {
         fixed_messages(f->kind, out);
     } else {

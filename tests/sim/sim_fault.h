@@ -23,6 +23,7 @@
 enum { SIM_FAULTS_MAX = 32, SIM_FAULT_BYTES_MAX = 64 << 20 };
 
 enum sim_fault_class {
+    SIM_FAULT_SHAKE, /* instead of the answer to a handshake, of tls or websocket; rooms are not known yet */
     SIM_FAULT_ACCEPT, /* instead of an auth reply */
     SIM_FAULT_LISTEN, /* the host is down */
     SIM_FAULT_MODE,   /* the connection goes on, differently */
@@ -49,7 +50,7 @@ struct sim_fault {
     int64_t chance;   /* percent of connections */
     int64_t for_ms;   /* modes and refuse: 0: for good */
     int64_t size;     /* bytes, levels, ...; 0: the kind's own */
-    int64_t code;     /* bad_auth */
+    int64_t code;     /* bad_auth, ws_close */
     bool silent;      /* bad_auth: close without a reply */
     char what[16];    /* variant: length=..., bad_auth text */
     int64_t given_ms; /* set when the rule is added */
@@ -61,6 +62,8 @@ MUST_CHECK enum err_code sim_fault_parse(struct str rule, struct sim_fault *ret,
 const char *sim_fault_name(enum sim_fault_kind kind);
 enum sim_fault_class sim_fault_class(enum sim_fault_kind kind);
 
+/* Its bytes are frames of a websocket; else packets, that go into one message of it. */
+bool sim_fault_is_frames(enum sim_fault_kind kind);
 /* The bytes of a BYTES or LOST fault for a client of this protover, appended to out. */
 void sim_fault_bytes(const struct sim_fault *f, enum sim_ver ver, struct rng *rng, struct buf *out);
 

@@ -114,12 +114,12 @@ static void set_name(struct sim_host *h)
 }
 
 enum err_code sim_host_open(struct sim_host *h, struct sim_server *s, const char *where,
-                            struct err *err)
+                            enum sim_link_kind kind, struct err *err)
 {
     socklen_t len = sizeof(h->addr);
     int fd;
 
-    *h = (struct sim_host){.server = s, .fd = -1};
+    *h = (struct sim_host){.server = s, .kind = kind, .fd = -1};
     loop_timer_init(&h->back, s->loop, on_back, h);
     if (!parse(where, &h->addr)) {
         return err_set(err, ERR_INVALID, "--listen %s: not ADDR:PORT", where);

@@ -93,7 +93,15 @@ static void print_ready(const struct program *p)
 
     buf_init(&line, 4096);
     buf_put(&line, STR("danmakud-sim ready tcp="));
-    sim_server_addresses(p->server, &line);
+    sim_server_addresses(p->server, SIM_LINK_TCP, &line);
+    if (p->options.n_ws > 0) {
+        buf_put(&line, STR(" ws="));
+        sim_server_addresses(p->server, SIM_LINK_WS, &line);
+    }
+    if (p->options.n_wss > 0) {
+        buf_put(&line, STR(" wss="));
+        sim_server_addresses(p->server, SIM_LINK_WSS, &line);
+    }
     if (p->control) {
         buf_put(&line, STR(" control="));
         sim_control_address(p->control, &line);

@@ -26,6 +26,17 @@ static const struct option OPTIONS[] = {
      "accept danmaku clients here (tcp); repeat for several hosts; port 0: a free one "
      "[127.0.0.1:0]"},
     {"port", PORT, 0, 0, 0, 0, "N", "short for --listen 127.0.0.1:N"},
+    {"ws", STRINGS, AT(ws), AT(n_ws), 0, SIM_LISTEN_MAX, "ADDR:PORT",
+     "accept websocket clients here; repeatable"},
+    {"wss", STRINGS, AT(wss), AT(n_wss), 0, SIM_LISTEN_MAX, "ADDR:PORT",
+     "the same over tls; repeatable"},
+    {"tls-cert", STRING, AT(tls_cert), 0, 0, 0, "FILE", "certificate (and its chain), PEM"},
+    {"tls-key", STRING, AT(tls_key), 0, 0, 0, "FILE", "its key, PEM"},
+    {"tls-dir", STRING, AT(tls_dir), 0, 0, 0, "DIR",
+     "instead: DIR/ca.pem, server.pem, server.key for localhost, made if they are not there"},
+    {"ws-strict", FLAG, AT(ws_strict), 0, 0, 0, NULL,
+     "refuse websocket requests whose Origin and User-Agent are not those of a browser on the live "
+     "site"},
     {"control", STRING, AT(control), 0, 0, 0, "WHERE",
      "take commands at unix:PATH or tcp:ADDR:PORT (see README.md)"},
     {"rooms", INTEGER, AT(rooms), 0, 0, SIM_ROOMS_MAX, "N", "number of rooms [20]"},
@@ -223,6 +234,9 @@ enum err_code sim_options_parse(struct sim_options *o, int argc, char **argv, st
     if (o->n_listen == 0) {
         o->listen[o->n_listen++] = "127.0.0.1:0";
     }
+    if (o->n_wss > 0 && !o->tls_dir && !(o->tls_cert && o->tls_key)) {
+        return err_set(err, ERR_INVALID, "--wss: needs --tls-dir, or --tls-cert and --tls-key");
+    }
     if (o->slow_drop && o->count > 0) {
         return err_set(err, ERR_INVALID, "--slow drop: --count promises that nothing is dropped");
     }
@@ -242,5 +256,6 @@ void sim_options_help(void)
         printf("  %-28s %s\n", head, opt->help);
     }
     printf("\nWhen it listens it prints one line:\n"
-           "  danmakud-sim ready tcp=ADDR:PORT[,ADDR:PORT...] control=WHERE rooms=FIRST-LAST\n");
+           "  danmakud-sim ready tcp=ADDR:PORT[,ADDR:PORT...] ws=... wss=... control=WHERE "
+           "rooms=FIRST-LAST\n");
 }

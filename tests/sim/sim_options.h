@@ -11,12 +11,25 @@
 #include "server/core/attr.h"
 #include "server/core/err.h"
 
-enum { SIM_LISTEN_MAX = 16, SIM_FAULT_ARGS_MAX = 32, SIM_REPLAY_MAX = 64 };
+enum {
+    SIM_LISTEN_MAX = 16,
+    SIM_HOSTS_MAX = 3 * SIM_LISTEN_MAX,
+    SIM_FAULT_ARGS_MAX = 32,
+    SIM_REPLAY_MAX = 64
+};
 
 struct sim_options {
     const char *listen[SIM_LISTEN_MAX]; /* "addr:port" */
     size_t n_listen;
-    char port_text[32];  /* what --port stands for */
+    char port_text[32]; /* what --port stands for */
+    const char *ws[SIM_LISTEN_MAX];
+    size_t n_ws;
+    const char *wss[SIM_LISTEN_MAX];
+    size_t n_wss;
+    const char *tls_cert; /* PEM files */
+    const char *tls_key;
+    const char *tls_dir; /* instead: made there */
+    bool ws_strict;
     const char *control; /* "unix:PATH" or "tcp:ADDR:PORT"; NULL: none */
     int64_t rooms;
     int64_t first_room;

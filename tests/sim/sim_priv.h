@@ -9,6 +9,7 @@
 #include "server/loop/loop.h"
 #include "tests/sim/sim_frame.h"
 #include "tests/sim/sim_gen.h"
+#include "tests/sim/sim_link.h"
 #include "tests/sim/sim_record.h"
 #include "tests/sim/sim_replay.h"
 #include "tests/sim/sim_server.h"
@@ -72,6 +73,8 @@ struct sim_conn {
     unsigned host;
     enum sim_conn_state state;
     struct sim_sock sock;
+    struct sim_link link;
+    unsigned bye; /* code of our close frame; 0: 1000 */
     struct buf in;
     struct loop_timer timeout; /* auth, then heartbeats */
     int64_t uid;
@@ -94,6 +97,7 @@ struct sim_conn {
 
 struct sim_host {
     struct sim_server *server; /* borrowed */
+    enum sim_link_kind kind;
     uv_poll_t poll;
     bool up;
     bool poll_open; /* the handle is not closed yet */
@@ -119,6 +123,13 @@ struct sim_stats {
     uint64_t dropped; /* frames not given to a slow client */
     uint64_t faults;
     uint64_t closed;
+    uint64_t tls_full;
+    uint64_t tls_resumed;
+    uint64_t tls_failed;
+    uint64_t ws_upgrades;
+    uint64_t ws_refused;
+    uint64_t ws_pongs;
+    uint64_t ws_closes; /* close frames of clients */
 };
 
 struct sim_server {
@@ -126,13 +137,14 @@ struct sim_server {
     struct loop *loop;
     const struct sim_options *o;
     struct sim_packer *packer; /* owned */
+    struct sim_tls_ctx *tls;   /* owned; NULL without --wss */
     struct sim_room **rooms;   /* owned, by id */
     size_t n_rooms;
     size_t rooms_cap;
     struct list conns;
     size_t n_ready;
     size_t n_rooms_ready;
-    struct sim_host hosts[SIM_LISTEN_MAX];
+    struct sim_host hosts[SIM_HOSTS_MAX]; /* tcp, then ws, then wss */
     size_t n_hosts;
     struct sim_fault faults[SIM_FAULTS_MAX];
     size_t n_faults;
@@ -191,17 +203,26 @@ void sim_conn_kill(struct sim_conn *c, const char *why, bool reset); /* at once 
 uint64_t sim_conn_acked_seq(struct sim_conn *c);
 enum sim_ver sim_conn_ver(const struct sim_conn *c);
 
+void sim_conn_take(struct sim_conn *c, struct str packets, bool whole); /* of the client */
+
+/* sim_conn_link.c */
+void sim_conn_link(struct sim_conn *c); /* once its socket is open */
+void sim_conn_on_lost(
+    struct sim_conn *c); /* nothing readable follows: closed when the client does not */
+
 /* sim_conn_fault.c */
 void sim_conn_faults(struct sim_conn *c); /* fires the rules that are due */
 /* The rule for a client that authenticates, or NULL. */
 const struct sim_fault *sim_conn_auth_fault(struct sim_conn *c, int64_t room_id);
+/* The rule for its tls handshake, or that of the websocket, or NULL. */
+const struct sim_fault *sim_conn_shake_fault(struct sim_conn *c, bool tls);
 void sim_conn_play(struct sim_conn *c, struct sim_fault *f);
 /* true: the frame about to be delivered is cut by an END fault, which has been played. */
 bool sim_conn_cut(struct sim_conn *c, struct str frame);
 
 /* sim_host.c */
 MUST_CHECK enum err_code sim_host_open(struct sim_host *h, struct sim_server *s, const char *where,
-                                       struct err *err);
+                                       enum sim_link_kind kind, struct err *err);
 void sim_host_down(struct sim_host *h, int64_t for_ms); /* 0: for good */
 void sim_host_up(struct sim_host *h);
 void sim_host_close(struct sim_host *h);

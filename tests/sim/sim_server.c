@@ -4,9 +4,10 @@
 
 #include "server/core/assert.h"
 #include "server/core/mem.h"
+#include "tests/sim/sim_cert.h"
 #include "tests/sim/sim_priv.h"
 
-enum { CLOSE_POLL_MS = 10, CLOSE_MS = 2000 };
+enum { CLOSE_POLL_MS = 10, CLOSE_MS = 2000, TLS_PATH_BYTES = 4096 };
 
 /* --- rooms --- */
 
@@ -193,6 +194,7 @@ static void free_server(struct sim_server *s)
     }
     buf_deinit(&s->frame);
     sim_packer_free(s->packer);
+    sim_tls_ctx_free(s->tls);
     mem_free(s->msg);
     mem_free(s);
 }
@@ -266,13 +268,56 @@ void sim_server_conn_closed(struct sim_server *s, struct sim_conn *c)
     mem_free(c);
 }
 
+static enum err_code set_up_tls(struct sim_server *s, struct err *err)
+{
+    const struct sim_options *o = s->o;
+    struct buf cert;
+    struct buf key;
+    enum err_code rc;
+
+    if (!o->tls_dir) {
+        return sim_tls_ctx_new(o->tls_cert, o->tls_key, &s->tls, err);
+    }
+    buf_init(&cert, TLS_PATH_BYTES);
+    buf_init(&key, TLS_PATH_BYTES);
+    buf_printf(&cert, "%s/server.pem%c", o->tls_dir, 0);
+    buf_printf(&key, "%s/server.key%c", o->tls_dir, 0);
+    rc = sim_cert_dir(o->tls_dir, err);
+    if (rc == ERR_OK) {
+        rc = sim_tls_ctx_new(cert.data, key.data, &s->tls, err);
+    }
+    buf_deinit(&cert);
+    buf_deinit(&key);
+    return rc;
+}
+
+static enum err_code listen_all(struct sim_server *s, enum sim_link_kind kind,
+                                const char *const *where, size_t n, struct err *err)
+{
+    enum err_code rc = ERR_OK;
+
+    for (size_t i = 0; i < n && rc == ERR_OK; i++) {
+        rc = sim_host_open(&s->hosts[s->n_hosts], s, where[i], kind, err);
+        s->n_hosts++;
+    }
+    return rc;
+}
+
 static enum err_code set_up(struct sim_server *s, struct err *err)
 {
     enum err_code rc = add_rooms(s, err);
 
-    for (size_t i = 0; i < s->o->n_listen && rc == ERR_OK; i++) {
-        rc = sim_host_open(&s->hosts[i], s, s->o->listen[i], err);
-        s->n_hosts++;
+    if (rc == ERR_OK && s->o->n_wss > 0) {
+        rc = set_up_tls(s, err);
+    }
+    if (rc == ERR_OK) {
+        rc = listen_all(s, SIM_LINK_TCP, s->o->listen, s->o->n_listen, err);
+    }
+    if (rc == ERR_OK) {
+        rc = listen_all(s, SIM_LINK_WS, s->o->ws, s->o->n_ws, err);
+    }
+    if (rc == ERR_OK) {
+        rc = listen_all(s, SIM_LINK_WSS, s->o->wss, s->o->n_wss, err);
     }
     for (size_t i = 0; i < s->o->n_faults && rc == ERR_OK; i++) {
         struct sim_fault f;
@@ -315,9 +360,14 @@ enum err_code sim_server_open(const struct sim_server_deps *deps, struct sim_ser
     return rc;
 }
 
-void sim_server_addresses(const struct sim_server *s, struct buf *out)
+void sim_server_addresses(const struct sim_server *s, enum sim_link_kind kind, struct buf *out)
 {
+    const char *between = "";
+
     for (size_t i = 0; i < s->n_hosts; i++) {
-        buf_printf(out, "%s%s", i > 0 ? "," : "", s->hosts[i].name);
+        if (s->hosts[i].kind == kind) {
+            buf_printf(out, "%s%s", between, s->hosts[i].name);
+            between = ",";
+        }
     }
 }

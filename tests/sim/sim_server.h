@@ -17,6 +17,7 @@
 #include "server/core/json_write.h"
 #include "server/core/str.h"
 #include "tests/sim/sim_fault.h"
+#include "tests/sim/sim_link.h"
 #include "tests/sim/sim_options.h"
 
 struct loop;
@@ -37,7 +38,8 @@ MUST_CHECK enum err_code sim_server_open(const struct sim_server_deps *deps,
                                          struct sim_server **ret, struct err *err);
 /* Sends what is queued (for a moment), ends all connections, then calls closed. */
 void sim_server_close(struct sim_server *s, void (*closed)(void *ctx), void *ctx);
-void sim_server_addresses(const struct sim_server *s, struct buf *out); /* "a:p,a:p" */
+/* "a:p,a:p" of the hosts of one kind; nothing if there is none. */
+void sim_server_addresses(const struct sim_server *s, enum sim_link_kind kind, struct buf *out);
 
 /* What scripts do. room_id 0: all rooms. */
 MUST_CHECK enum err_code sim_server_fault(struct sim_server *s, const struct sim_fault *f,

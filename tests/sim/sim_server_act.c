@@ -77,6 +77,7 @@ void sim_server_faults_clear(struct sim_server *s)
         memset(c->fault_next, 0, sizeof(c->fault_next));
         if (!c->lost) {
             c->stalled = c->deaf = c->repeat = false;
+            c->link.fragment = 0;
             sim_sock_drip(&c->sock, 0, 0);
         }
     }
@@ -233,6 +234,13 @@ void sim_server_stats(const struct sim_server *s, struct json_out *w)
         {"bad_packets", s->stats.bad_packets},
         {"dropped_frames", s->stats.dropped},
         {"faults", s->stats.faults},
+        {"tls_full", s->stats.tls_full},
+        {"tls_resumed", s->stats.tls_resumed},
+        {"tls_failed", s->stats.tls_failed},
+        {"ws_upgrades", s->stats.ws_upgrades},
+        {"ws_refused", s->stats.ws_refused},
+        {"ws_pongs", s->stats.ws_pongs},
+        {"ws_closes", s->stats.ws_closes},
     };
 
     jw_object(w);

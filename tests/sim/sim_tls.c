@@ -162,6 +162,7 @@ void sim_tls_bye(struct sim_tls *t, struct buf *cipher)
     if (t->state == SIM_TLS_OPEN) {
         (void)SSL_shutdown(t->ssl);
         take_out(t, cipher);
+        t->state = SIM_TLS_OVER; /* nothing may follow */
     }
 }
 
