@@ -28,6 +28,20 @@ void writer_drop_batch(struct writer *w)
     w->batch_n = 0;
 }
 
+/* The source has nothing after the mark. */
+static void advance_complete(struct writer *w)
+{
+    const struct writer_source *source = &w->opts.source;
+    int64_t horizon = source->horizon != NULL ? source->horizon(source->ctx)
+                                              : id_first_of_ms(loop_wall_ms(w->loop));
+    if (w->complete < horizon - 1) {
+        w->complete = horizon - 1;
+    }
+    if (w->complete < w->committed) {
+        w->complete = w->committed;
+    }
+}
+
 static void close_now(struct writer *w);
 
 /* Closing is done when nothing is left to write, or the deadline says so. */
@@ -202,10 +216,7 @@ static void on_fetched(void *ctx, struct event **events, size_t n, bool lost)
         return;
     }
     if (n == 0) {
-        w->complete = id_first_of_ms(loop_wall_ms(w->loop)) - 1;
-        if (w->complete < w->committed) {
-            w->complete = w->committed;
-        }
+        advance_complete(w);
         if (w->closed != NULL) {
             close_now(w);
         } else if (w->poked) {
@@ -305,7 +316,11 @@ static int64_t mark_id(void *ctx)
 
 static int64_t complete_id(void *ctx)
 {
-    return ((struct writer *)ctx)->complete;
+    struct writer *w = ctx;
+    if (w->step == STEP_NONE && !w->poked && !w->waiting && w->committed >= 0) {
+        advance_complete(w); /* idle: minutes end also while nothing comes */
+    }
+    return w->complete;
 }
 
 static void on_deadline(void *ctx)

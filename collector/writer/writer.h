@@ -33,6 +33,9 @@ struct writer_source {
                   void *done_ctx);
     /* Everything up to id is committed. */
     void (*committed)(void *ctx, int64_t id);
+    /* Every event with a smaller id has been told by writer_poke, and none will be made any more: what is below and
+     * committed is complete. NULL: the clock says so. */
+    int64_t (*horizon)(void *ctx);
     void *ctx;
 };
 

@@ -15,7 +15,6 @@ enum {
     DB_QUEUE_MAX = 1024,
     DB_CONNECT_TIMEOUT_MS = 10000,
     DB_RESULT_BYTES = 64 << 20,
-    WRITER_TIMEOUT_MS = 30000,
     FLUSH_POLL_MS = 5,
 };
 
@@ -320,7 +319,7 @@ static void make_parts(struct app *app)
         .batch_rows = app->batch_rows_max,
         .batch_bytes = (size_t)c->batch_bytes,
         .batch_age_ms = c->batch_age,
-        .timeout_ms = WRITER_TIMEOUT_MS,
+        .timeout_ms = c->writer_timeout,
         .source = app_writer_source(app),
         .on_mark = app_on_mark,
         .ctx = app,

@@ -32,6 +32,15 @@ struct app_coverage {
     struct loop_timer timer;
 };
 
+/* May an event between the two be stored? Then they are two intervals. What is dropped as the oldest is followed by what is
+ * dropped next or by what the writer takes; what is refused as the newest, by what is refused next or published. */
+static bool apart(const struct app *app, const struct gap *g, const struct spool_dropped *lost)
+{
+    int64_t head = feed_head_id(app->feed);
+    return lost->first_id > g->last_id &&
+           (app->acked_wanted > g->last_id || (head > g->last_id && head < lost->first_id));
+}
+
 /* The newest waiting interval of the room with this cause, if it may still grow. */
 static struct gap *gap_of(struct app_coverage *c, int64_t room_id, const char *cause)
 {
@@ -49,6 +58,9 @@ void app_coverage_gap(struct app *app, const struct spool_dropped *lost, const c
 {
     struct app_coverage *c = app->coverage;
     struct gap *g = gap_of(c, lost->room_id, cause);
+    if (g != NULL && apart(app, g, lost)) {
+        g = NULL;
+    }
     if (g == NULL && c->n >= GAPS_MAX) {
         stats_inc(app->stats, STAT_COVERAGE_MERGED);
         g = &c->gaps[c->n - 1];
@@ -77,9 +89,14 @@ void app_coverage_gap(struct app *app, const struct spool_dropped *lost, const c
     }
 }
 
-bool app_coverage_pending(const struct app *app)
+int64_t app_coverage_safe_id(const struct app *app)
 {
-    return app->coverage->n > 0;
+    const struct app_coverage *c = app->coverage;
+    int64_t safe = INT64_MAX;
+    for (size_t i = 0; i < c->n; i++) {
+        safe = c->gaps[i].first_id <= safe ? c->gaps[i].first_id - 1 : safe;
+    }
+    return safe;
 }
 
 static void on_stored(void *ctx, enum err_code code, const struct err *err,
@@ -110,22 +127,29 @@ static void on_stored(void *ctx, enum err_code code, const struct err *err,
 
 static void flush(void *ctx)
 {
-    /* Room 0 stands for every room known. A row `ok` ends the gap, unless a later row of the room is there already, or
-     * another of these gaps goes on there. */
+    /* Room 0 stands for every room known. A row `ok` ends the gap, unless a gap that is known already goes on there; what
+     * ended an earlier gap inside of this one goes. */
     static const struct db_stmt store = {
         .name = "app_coverage_store",
         .sql =
-            "WITH lost AS (SELECT r.room_id, l.from_ms, l.to_ms, l.cause, l.detail "
+            "WITH told AS (SELECT * "
             "FROM unnest($1::int8[], $2::int8[], $3::int8[], $4::text[], $5::text[]) "
-            "AS l(room_id, from_ms, to_ms, cause, detail) "
-            "JOIN room AS r ON l.room_id = 0 OR r.room_id = l.room_id), "
+            "AS l(room_id, from_ms, to_ms, cause, detail)), "
+            "lost AS (SELECT * FROM told WHERE room_id <> 0 "
+            "UNION ALL SELECT r.room_id, t.from_ms, t.to_ms, t.cause, t.detail "
+            "FROM told AS t JOIN room AS r ON t.room_id = 0), "
+            "inside AS (DELETE FROM coverage AS c USING lost AS l WHERE c.room_id = l.room_id "
+            "AND c.state = 'ok' AND c.from_ms > l.from_ms AND c.from_ms < l.to_ms), "
             "ends AS (INSERT INTO coverage (room_id, from_ms, state, cause) "
-            "SELECT DISTINCT room_id, to_ms, 'ok', '' FROM lost AS l WHERE NOT EXISTS "
-            "(SELECT 1 FROM lost AS o WHERE o.room_id = l.room_id AND o.from_ms <= l.to_ms "
-            "AND o.to_ms > l.to_ms) ON CONFLICT DO NOTHING) "
+            "SELECT DISTINCT l.room_id, l.to_ms, 'ok', '' FROM lost AS l "
+            "WHERE NOT EXISTS (SELECT FROM lost AS o WHERE o.room_id = l.room_id "
+            "AND o.from_ms <= l.to_ms AND l.to_ms < o.to_ms) "
+            "AND coalesce((SELECT c.state FROM coverage AS c WHERE c.room_id = l.room_id "
+            "AND c.from_ms <= l.to_ms ORDER BY c.from_ms DESC LIMIT 1), 'ok') <> 'gap' "
+            "ON CONFLICT DO NOTHING) "
             "INSERT INTO coverage (room_id, from_ms, state, cause, detail) "
             "SELECT DISTINCT ON (room_id, from_ms) room_id, from_ms, 'gap', cause, detail::json "
-            "FROM lost "
+            "FROM lost ORDER BY room_id, from_ms, to_ms DESC "
             "ON CONFLICT (room_id, from_ms) DO UPDATE SET state = 'gap', cause = excluded.cause, "
             "detail = excluded.detail",
     };
@@ -176,13 +200,18 @@ static void flush(void *ctx)
     mem_free(texts);
 }
 
+void app_coverage_flush(struct app *app)
+{
+    flush(app);
+}
+
 void app_coverage_open(struct app *app)
 {
     app->coverage = mem_new(struct app_coverage);
     loop_timer_init(&app->coverage->timer, app->loop, flush, app);
 }
 
-/* The database is about to be closed: what still waits is told again by the spool at the next start. */
+/* The database goes: what is not stored yet stands in the spool, and the next start tells it again. */
 void app_coverage_stop(struct app *app)
 {
     loop_timer_stop(&app->coverage->timer);

@@ -174,12 +174,15 @@ static void answer(struct app *app, size_t n)
     rq.done(rq.done_ctx, app->batch, n, false);
 }
 
-static void answer_from_ring(struct app *app)
+/* Adds to the n events of the batch what the ring has after the id; returns how many they are then. */
+static size_t fill_from_ring(struct app *app, int64_t after, size_t n)
 {
     const struct source_request *rq = &app->request;
-    uint64_t seq = feed_seek(app->feed, rq->after);
-    size_t n = 0;
+    uint64_t seq = feed_seek(app->feed, after);
     size_t bytes = 0;
+    for (size_t i = 0; i < n; i++) {
+        bytes += app->batch[i]->bytes;
+    }
     while (n < rq->max_rows && n < app->batch_rows_max && bytes < rq->max_bytes) {
         const struct event *e = feed_at(app->feed, seq++);
         if (e == NULL) {
@@ -188,7 +191,12 @@ static void answer_from_ring(struct app *app)
         app->batch[n++] = event_ref(e);
         bytes += e->bytes;
     }
-    answer(app, n);
+    return n;
+}
+
+static void answer_from_ring(struct app *app)
+{
+    answer(app, fill_from_ring(app, app->request.after, 0));
 }
 
 static void on_spool_read(void *ctx, struct event **events, size_t n)
@@ -205,11 +213,14 @@ static void on_spool_read(void *ctx, struct event **events, size_t n)
             event_unref(&events[i]);
         }
     }
-    if (kept > 0) {
-        answer(app, kept);
-    } else {
+    if (kept == 0) {
         answer_from_ring(app);
+        return;
     }
+    if (kept < n) { /* on into the ring, or its end is chased for ever in small batches */
+        kept = fill_from_ring(app, app->batch[kept - 1]->id, kept);
+    }
+    answer(app, kept);
 }
 
 static void source_answer(void *ctx)
@@ -271,20 +282,37 @@ static void source_committed(void *ctx, int64_t id)
 {
     struct app *app = ctx;
     app->acked_wanted = id;
+    app_coverage_flush(app);
     app_spool_ack(app);
 }
 
-/* Reports of what was dropped are part of the spool until they are in the database: they go first. */
+/* Reports of what was dropped are part of the spool until they are in the database: it keeps them until then. */
 void app_spool_ack(struct app *app)
 {
-    if (app->spool != NULL && !app_coverage_pending(app)) {
-        spool_ack(app->spool, app->acked_wanted);
+    int64_t safe = app_coverage_safe_id(app);
+    if (app->spool != NULL) {
+        spool_ack(app->spool, app->acked_wanted < safe ? app->acked_wanted : safe);
     }
+}
+
+/* What is below is rolled up for ever, so no id may be made there again, even if the clock goes back. */
+static int64_t source_horizon(void *ctx)
+{
+    struct app *app = ctx;
+    if (app->phase == APP_STARTING || (app->spool != NULL && !spool_flushed(app->spool))) {
+        return feed_head_id(app->feed);
+    }
+    int64_t now = id_first_of_ms(loop_wall_ms(app->loop));
+    id_gen_seed(&app->ids, now - 1);
+    return now;
 }
 
 struct writer_source app_writer_source(struct app *app)
 {
-    return (struct writer_source){.fetch = source_fetch, .committed = source_committed, .ctx = app};
+    return (struct writer_source){.fetch = source_fetch,
+                                  .committed = source_committed,
+                                  .horizon = source_horizon,
+                                  .ctx = app};
 }
 
 int app_spool_open(struct app *app, const char *data_dir)

@@ -103,7 +103,10 @@ void app_coverage_open(struct app *app);
 void app_coverage_stop(struct app *app);
 void app_coverage_close(struct app *app);
 void app_coverage_gap(struct app *app, const struct spool_dropped *lost, const char *cause);
-bool app_coverage_pending(const struct app *app);
+/* Every loss up to this id is stored; INT64_MAX: all are. */
+int64_t app_coverage_safe_id(const struct app *app);
+/* The database takes something: do not wait for the timer. */
+void app_coverage_flush(struct app *app);
 
 /* app_start.c: what happens between the writer's mark and "ready" */
 void app_on_mark(void *ctx, int64_t last_id);

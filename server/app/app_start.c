@@ -12,6 +12,7 @@ enum {
     PROGRESS_EVENTS = 500000,
     CLOCK_OFF_MAX_MS = 5 * 60 * 1000,
     RETRY_MS = 5000,
+    MS_PER_MINUTE = 60000,
 };
 
 static void check_query(struct app *app);
@@ -173,6 +174,8 @@ static void on_check(void *ctx, enum err_code code, const struct err *err,
         app_stop(app, EXIT_USAGE);
         return;
     }
+    /* Minutes that are rolled up get no more events, even if the clock went back while we were away. */
+    id_gen_seed(&app->ids, id_first_of_ms(db_i64(rows, 0, 2) * MS_PER_MINUTE) - 1);
     app_rooms_apply(app); /* before warming, which refills their windows of repeats */
     app_warm_next(app);
 }
@@ -182,7 +185,8 @@ static void check_query(struct app *app)
     static const struct db_stmt check = {
         .name = "app_check",
         .sql = "SELECT (extract(epoch FROM clock_timestamp()) * 1000)::int8, "
-               "(SELECT count(*) FROM api_token WHERE expires_ms IS NULL OR expires_ms > $1)",
+               "(SELECT count(*) FROM api_token WHERE expires_ms IS NULL OR expires_ms > $1), "
+               "(SELECT coalesce(max(minute), 0)::int8 FROM rollup_mark)",
     };
     const struct db_arg args[] = {DB_ARG_I64(loop_wall_ms(app->loop))};
     struct err err = {0};

@@ -139,7 +139,7 @@ struct writer_opts writer_rig_opts(struct writer_rig *r)
         .batch_bytes = 1 << 20,
         .batch_age_ms = 5,
         .timeout_ms = 10000,
-        .source = {fetch, on_committed, r},
+        .source = {.fetch = fetch, .committed = on_committed, .ctx = r},
         .on_mark = on_mark,
         .ctx = r,
     };
