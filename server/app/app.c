@@ -360,17 +360,29 @@ static int open_storage(struct app *app)
     return status;
 }
 
+static void on_early_end(void *ctx)
+{
+    struct app *app = ctx;
+    app->spool = NULL;
+}
+
 int app_run(struct config *config, const struct config_source *source)
 {
     struct app *app = mem_new(struct app);
     app->config = config;
     app->source = source;
     ASSERT(app_listen_parse(config->listen, &app->listen)); /* app_check_config has run */
-    int status = app_database_open(config, &app->pg, &app->conninfo);
+    app_step_down(config);
+    app->loop = loop_new();
+    make_memory(app);
+    /* The spool's lock comes first: a second process must not touch the database of the one that runs. */
+    int status = open_storage(app);
     if (status == EXIT_OK) {
-        app->loop = loop_new();
-        make_memory(app);
-        status = open_storage(app);
+        status = app_database_open(config, &app->pg, &app->conninfo);
+        if (status != EXIT_OK && app->spool != NULL) {
+            spool_close(app->spool, on_early_end, app);
+            loop_run(app->loop);
+        }
     }
     if (status == EXIT_OK) {
         app->signals = loop_signals_new(app->loop, on_signal, app);

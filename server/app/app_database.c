@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <grp.h>
 #include <poll.h>
 #include <pwd.h>
 #include <stdlib.h>
@@ -55,6 +56,25 @@ enum err_code app_data_dir(const struct config *config, struct buf *out, struct 
     data_dir_path(config, out);
     return buf_ok(out) ? make_dirs(out->data, err)
                        : err_set(err, ERR_INVALID, "data_dir: the path is too long");
+}
+
+void app_step_down(const struct config *config)
+{
+    struct stat st;
+    struct buf dir;
+    if (geteuid() != 0 || config->database_url[0] != '\0' || config->database_url_file[0] != '\0') {
+        return;
+    }
+    buf_init(&dir, APP_PATH_BYTES);
+    data_dir_path(config, &dir);
+    if (buf_ok(&dir) && stat(dir.data, &st) == 0 && st.st_uid != 0) {
+        const struct passwd *pw = getpwuid(st.st_uid);
+        if (pw == NULL || initgroups(pw->pw_name, pw->pw_gid) != 0 || setgid(pw->pw_gid) != 0 ||
+            setuid(st.st_uid) != 0) {
+            LOG(WARN, "app", "cannot become the owner of data_dir", KV_I64("uid", st.st_uid));
+        }
+    }
+    buf_deinit(&dir);
 }
 
 static enum err_code read_secret(const char *path, char **ret, struct err *err)
@@ -129,8 +149,9 @@ int app_migrate(struct config *config)
 {
     struct private_pg *pg = NULL;
     char *conninfo = NULL;
+    app_step_down(config);
     int status = app_database_open(config, &pg, &conninfo);
-    private_pg_stop(pg);
+    private_pg_leave(pg);
     mem_free(conninfo);
     return status;
 }

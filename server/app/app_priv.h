@@ -85,6 +85,8 @@ enum { APP_PATH_BYTES = 4096 };
 /* app_database.c: blocking, before the loop runs */
 MUST_CHECK int app_database_open(struct config *config, struct private_pg **ret_pg,
                                  char **ret_conninfo);
+/* As root, with a private database: becomes the owner of the data directory, as PostgreSQL does not run as root. */
+void app_step_down(const struct config *config);
 /* The directory of database, spool and state files, made if missing; NUL-terminated in out. */
 MUST_CHECK enum err_code app_data_dir(const struct config *config, struct buf *out,
                                       struct err *err);

@@ -29,6 +29,7 @@ int app_token(struct config *config, const char *const *args, size_t n_args)
 {
     struct private_pg *pg = NULL;
     char *conninfo = NULL;
+    app_step_down(config);
     int status = app_database_open(config, &pg, &conninfo);
     if (status != EXIT_OK) {
         return status;
@@ -63,8 +64,7 @@ int app_token(struct config *config, const char *const *args, size_t n_args)
         mem_free(argv[i]);
     }
     mem_free(argv);
-    /* A running service keeps its database: only one that we found stopped is stopped again. */
-    private_pg_detach(pg);
+    private_pg_leave(pg);
     mem_free(conninfo);
     return run.exit_code;
 }

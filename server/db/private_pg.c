@@ -392,6 +392,15 @@ void private_pg_stop(struct private_pg *pg)
     }
 }
 
+void private_pg_leave(struct private_pg *pg)
+{
+    if (pg && pg->child) {
+        private_pg_stop(pg);
+    } else {
+        private_pg_detach(pg);
+    }
+}
+
 void private_pg_detach(struct private_pg *pg)
 {
     mem_free(pg);

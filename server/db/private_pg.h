@@ -28,3 +28,5 @@ MUST_CHECK enum err_code private_pg_start(const char *data_dir, struct private_p
 const char *private_pg_conninfo(const struct private_pg *pg); /* borrowed */
 void private_pg_stop(struct private_pg *pg);   /* stops the server, frees; NULL is fine */
 void private_pg_detach(struct private_pg *pg); /* frees, leaves the server running */
+/* For a command beside the service: stops the server if it was started by this object, leaves one that ran already. */
+void private_pg_leave(struct private_pg *pg);

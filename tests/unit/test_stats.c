@@ -39,15 +39,15 @@ static void test_counters(void **state)
 {
     (void)state;
     struct stats *s = stats_new();
-    stats_inc(s, STAT_FRAMES_IN);
-    stats_add(s, STAT_FRAMES_IN, 4);
+    stats_inc(s, STAT_EVENTS_NOMEM);
+    stats_add(s, STAT_EVENTS_NOMEM, 4);
     stats_set(s, STAT_BYTES_IN, 77);
-    assert_int_equal(stats_get(s, STAT_FRAMES_IN), 5);
+    assert_int_equal(stats_get(s, STAT_EVENTS_NOMEM), 5);
     assert_int_equal(stats_get(s, STAT_BYTES_IN), 77);
     assert_int_equal(stats_get(s, STAT_EVENTS_PUBLISHED), 0);
-    stats_add(NULL, STAT_FRAMES_IN, 1);
-    stats_set(NULL, STAT_FRAMES_IN, 1);
-    assert_int_equal(stats_get(NULL, STAT_FRAMES_IN), 0);
+    stats_add(NULL, STAT_EVENTS_NOMEM, 1);
+    stats_set(NULL, STAT_EVENTS_NOMEM, 1);
+    assert_int_equal(stats_get(NULL, STAT_EVENTS_NOMEM), 0);
     stats_free(s);
     stats_free(NULL);
 }
