@@ -15,9 +15,15 @@ from collections import Counter
 import psycopg
 import requests
 
+try:
+    import recorder
+except ImportError:
+    recorder = None
+
 BUILD = os.environ.get("DANMAKUD_BUILD") or os.path.join(os.path.dirname(__file__), "..", "..", "build", "dev")
 DANMAKUD = os.path.abspath(os.path.join(BUILD, "server/app/danmakud"))
 SIM = os.path.abspath(os.path.join(BUILD, "tests/sim/danmakud-sim"))
+RECORDED_LINES = 200  # of a stream, for the contract
 TIMEOUT = float(os.environ.get("DANMAKUD_TEST_TIMEOUT", "60"))
 
 
@@ -229,7 +235,7 @@ class Stream(threading.Thread):
     def run(self):
         try:
             kind, ident, data = None, None, []
-            for line in self.response.iter_lines(chunk_size=1):
+            for line in self.response.iter_lines(chunk_size=None):
                 line = line.decode()
                 self.text.append(line)
                 if line == "":
@@ -249,6 +255,9 @@ class Stream(threading.Thread):
             self.error = e
         finally:
             self.response.close()
+            if recorder and self.response.status_code == 200:
+                recorder.record("GET", self.response.url, 200, self.response.headers,
+                                sse="\n".join(self.text[:RECORDED_LINES]))
 
     def close(self):
         """Cuts the connection under the reader."""
