@@ -24,12 +24,43 @@ static void on_written(void *ctx, struct event **events, size_t n, bool durable)
     writer_poke(app->writer);
 }
 
+/* What the ring still has is not lost: the writer may yet take it from there, and on_evict tells if it does not.
+ * False: nothing of it is lost now. */
+static bool without_ring(const struct app *app, struct spool_dropped *d)
+{
+    uint64_t kept = 0;
+    int64_t oldest = 0;
+    for (uint64_t seq = feed_room_last(app->feed, d->room_id); seq != FEED_NO_SEQ;
+         seq = feed_room_prev(app->feed, seq)) {
+        const struct event *e = feed_at(app->feed, seq);
+        if (e == NULL || e->id < d->first_id) {
+            break;
+        }
+        if (e->id <= d->last_id) {
+            kept++;
+            oldest = e->id;
+        }
+    }
+    if (kept == 0) {
+        return true;
+    }
+    d->last_id = oldest - 1;
+    d->n = d->n > kept ? d->n - kept : 0;
+    return d->n > 0;
+}
+
 static void on_dropped(void *ctx, const struct spool_dropped *rooms, size_t n)
 {
     struct app *app = ctx;
     for (size_t i = 0; i < n; i++) {
-        stats_add(app->stats, STAT_EVENTS_LOST, (int64_t)rooms[i].n);
-        app_coverage_gap(app, &rooms[i], "overflow");
+        struct spool_dropped lost = rooms[i];
+        if (lost.last_id > app->overflowed_id) {
+            app->overflowed_id = lost.last_id;
+        }
+        if (without_ring(app, &lost)) {
+            stats_add(app->stats, STAT_EVENTS_LOST, (int64_t)lost.n);
+            app_coverage_gap(app, &lost, "overflow");
+        }
     }
 }
 
@@ -44,7 +75,7 @@ static void on_evict(void *ctx, const struct event *e)
     stats_inc(app->stats, STAT_EVENTS_LOST);
     const struct spool_dropped one = {
         .room_id = e->room_id, .first_id = e->id, .last_id = e->id, .n = 1};
-    app_coverage_gap(app, &one, "not_durable");
+    app_coverage_gap(app, &one, e->id <= app->overflowed_id ? "overflow" : "not_durable");
 }
 
 static void take_event(struct app *app, int64_t id, const struct event_draft *draft)

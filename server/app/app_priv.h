@@ -62,6 +62,7 @@ struct app {
     bool answer_due;      /* answering it is deferred */
     struct event **batch; /* room for batch_rows_max references */
     size_t batch_rows_max;
+    int64_t overflowed_id;  /* newest id that the spool has dropped */
     int64_t acked_wanted;   /* committed id that the spool may be told */
     int64_t last_committed; /* what the writer had committed when it closed */
 
