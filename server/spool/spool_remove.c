@@ -5,6 +5,8 @@
 #include "server/core/id.h"
 #include "server/spool/spool_priv.h"
 
+enum { DOOMED_PART = 4 }; /* LIMIT: a quarter of max_bytes may be on its way out beside max_bytes */
+
 /* --- in the thread pool --- */
 
 /* The rooms of all events, and reports of earlier drops that stand in the segment. */
@@ -245,25 +247,24 @@ void spool_end_full(struct spool *s)
         KV_I64("events_dropped", (int64_t)s->full_events));
 }
 
-/* What is doomed is on its way out and does not count, unless it cannot be deleted. */
-static bool fits(const struct spool *s, size_t bytes)
+static uint64_t used(const struct spool *s)
 {
-    uint64_t used = s->table.bytes + s->flight.bytes.len + s->queue.bytes.len;
-    used += s->remove.failing ? s->doomed_bytes : 0;
-    return used + bytes <= s->opts.max_bytes;
+    return s->table.bytes + s->flight.bytes.len + s->queue.bytes.len;
+}
+
+/* What is doomed is on its way out and does not count, unless it cannot be deleted or piles up. */
+static bool doomed_fits(const struct spool *s, size_t bytes)
+{
+    uint64_t allowed = s->remove.failing ? 0 : s->opts.max_bytes / DOOMED_PART;
+    return s->doomed_bytes <= allowed || used(s) + s->doomed_bytes + bytes <= s->opts.max_bytes;
 }
 
 bool spool_make_room(struct spool *s, size_t bytes)
 {
-    if (fits(s, bytes)) {
-        return true;
-    }
-    if (s->opts.overflow == SPOOL_DROP_NEWEST) {
-        return false;
-    }
-    while (!fits(s, bytes)) {
+    bool doomed = false;
+    while (used(s) + bytes > s->opts.max_bytes) {
         struct spool_segment *seg = oldest_closed(s);
-        if (seg == NULL || s->remove.failing) {
+        if (s->opts.overflow == SPOOL_DROP_NEWEST || seg == NULL || !doomed_fits(s, bytes)) {
             return false;
         }
         if (seg->last_id > s->acked_id) {
@@ -273,9 +274,12 @@ bool spool_make_room(struct spool *s, size_t bytes)
             spool_missing_add(&s->missing, seg->first_id, seg->last_id, seg->first_id);
         }
         doom(s);
+        doomed = true;
     }
-    spool_remove_step(s);
-    return true;
+    if (doomed) {
+        spool_remove_step(s);
+    }
+    return doomed_fits(s, bytes);
 }
 
 void spool_refuse(struct spool *s, struct event *take)

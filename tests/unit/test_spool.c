@@ -1,6 +1,7 @@
 /* The spool as its users see it: order, restarts, reading, acknowledging, holds, locks. */
 #include "server/spool/spool.h"
 
+#include <stdlib.h>
 #include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -230,6 +231,36 @@ static void test_ack(void **state)
     assert_int_equal(spool_last_id(r->s), 500);
     rig_restart(r);
     assert_int_equal(r->found.last_id, 500);
+}
+
+static unsigned n_deleted_open(void)
+{
+    unsigned n = 0;
+    for (int fd = 0; fd < 256; fd++) {
+        char link[64];
+        char target[512] = "";
+        (void)snprintf(link, sizeof link, "/proc/self/fd/%d", fd);
+        if (readlink(link, target, sizeof target - 1) > 0 && strstr(target, "(deleted)") &&
+            strstr(target, ".seg")) {
+            n++;
+        }
+    }
+    return n;
+}
+
+/* The reader's place in a deleted segment does not keep its bytes on the disk. */
+static void test_deleted_is_let_go(void **state)
+{
+    struct rig *r = of(state);
+    rig_open(r);
+    for (int64_t id = 1; id <= 400; id += 20) {
+        rig_append_many(r, id, 20);
+        rig_settle(r);
+    }
+    rig_read(r, 0, 10);
+    spool_ack(r->s, 400);
+    rig_until(r, rig_segments(r->dir, NULL, 0) == 1);
+    rig_until(r, n_deleted_open() == 0);
 }
 
 /* An idle service does not keep what is acknowledged, and does not grow by its alive records. */
@@ -500,6 +531,7 @@ int main(int argc, char **argv)
         RIG_TEST(test_many_segments),
         RIG_TEST(test_read_while_writing),
         RIG_TEST(test_ack),
+        RIG_TEST(test_deleted_is_let_go),
         RIG_TEST(test_idle),
         RIG_TEST(test_alive),
         RIG_TEST(test_holds),

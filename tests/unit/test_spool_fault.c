@@ -28,17 +28,28 @@ static struct {
     int remove;
     int create;
     int read;
-    bool hang; /* writes wait for `gate` */
+    bool hang;      /* writes wait for `gate` */
+    bool hang_sync; /* syncs wait for `sync_gate` */
+    int sync_dir;
+    int n_dir_syncs;
+    off_t read_from; /* smallest offset read */
 } fault;
 static sem_t gate;
 static sem_t inside; /* posted by a write that waits */
 
+static sem_t sync_gate;
+
+static void wait_at(sem_t *g)
+{
+    sem_post(&inside);
+    while (sem_wait(g) != 0) {
+    }
+}
+
 ssize_t pwrite(int fd, const void *p, size_t n, off_t at)
 {
     if (fault.hang) {
-        sem_post(&inside);
-        while (sem_wait(&gate) != 0) {
-        }
+        wait_at(&gate);
     }
     if (fault.write != 0) {
         if (fault.after <= 0) {
@@ -57,6 +68,7 @@ ssize_t pread(int fd, void *p, size_t n, off_t at)
         errno = fault.read;
         return -1;
     }
+    fault.read_from = at < fault.read_from ? at : fault.read_from;
     return syscall(SYS_pread64, fd, p, n, at);
 }
 
@@ -71,7 +83,16 @@ static int fail_or(int with, long result)
 
 int fdatasync(int fd)
 {
+    if (fault.hang_sync) {
+        wait_at(&sync_gate);
+    }
     return fail_or(fault.sync, fault.sync ? 0 : syscall(SYS_fdatasync, fd));
+}
+
+int fsync(int fd)
+{
+    fault.n_dir_syncs++;
+    return fail_or(fault.sync_dir, fault.sync_dir ? 0 : syscall(SYS_fsync, fd));
 }
 
 int ftruncate(int fd, off_t length)
@@ -101,6 +122,7 @@ static int setup(void **state)
 {
     memset(&fault, 0, sizeof fault);
     assert_int_equal(sem_init(&gate, 0, 0), 0);
+    assert_int_equal(sem_init(&sync_gate, 0, 0), 0);
     assert_int_equal(sem_init(&inside, 0, 0), 0);
     return rig_setup(state);
 }
@@ -108,6 +130,10 @@ static int setup(void **state)
 static int teardown(void **state)
 {
     memset(&fault, 0, sizeof fault);
+    for (int i = 0; i < 10; i++) {
+        sem_post(&sync_gate);
+        sem_post(&gate); /* a case that failed may have left a job waiting */
+    }
     return rig_teardown(state);
 }
 
@@ -154,12 +180,8 @@ static void check_write_fault(struct rig *r, int sys, int after)
     assert_int_equal(r->n_written, 0);
     check_all(r, 2, false);
     fault.after = 0;
-    for (int i = 0; i < 3; i++) {
-        rig_advance(r, 40000); /* tries again, in vain */
-        rig_settle(r);
-    }
+    rig_until(r, (rig_advance(r, 1000), rig_stat(r, STAT_SPOOL_ERRORS_WRITE) >= 4)); /* in vain */
     assert_int_equal(spool_state(r->s), SPOOL_DEGRADED);
-    assert_true(rig_stat(r, STAT_SPOOL_ERRORS_WRITE) >= 2);
     assert_int_equal(rig_stat(r, STAT_SPOOL_LOOSE_DEGRADED), 7);
     fault.write = 0;
     recover(r);
@@ -251,6 +273,55 @@ static void test_sync_fails(void **state)
     assert_int_equal(r->found.n_events, 6);
 }
 
+/* The same while a write is under way: that one still counts, then the segment is given up. */
+static void test_sync_fails_within_write(void **state)
+{
+    struct rig *r = of(state);
+    rig_open(r);
+    fault.hang_sync = true;
+    rig_append(r, 1);
+    check_all(r, 1, true);
+    assert_int_equal(sem_wait(&inside), 0);
+    fault.hang = true;
+    rig_append(r, 2);
+    rig_turn(r);
+    assert_int_equal(sem_wait(&inside), 0);
+    fault.sync = EIO;
+    fault.hang_sync = false;
+    sem_post(&sync_gate);
+    rig_until(r, rig_stat(r, STAT_SPOOL_ERRORS_SYNC) == 1);
+    assert_int_equal(r->n_written, 0);
+    fault.hang = false;
+    sem_post(&gate);
+    check_all(r, 1, true);
+    rig_until(r, spool_state(r->s) == SPOOL_DEGRADED);
+    fault.sync = 0;
+    recover(r);
+    rig_append(r, 3);
+    check_all(r, 1, true);
+    assert_int_equal(rig_segments(r->dir, NULL, 0), 2);
+}
+
+/* A new file is there after a power loss only if the folder was synced. */
+static void test_sync_of_folder(void **state)
+{
+    struct rig *r = of(state);
+    rig_open(r);
+    for (int k = 1; k <= 3; k++) {
+        rig_append_many(r, 1000 * k, 200); /* a segment each */
+        rig_settle(r);
+        rig_advance(r, 200);
+        rig_settle(r);
+        assert_int_equal(rig_segments(r->dir, NULL, 0), k);
+        assert_int_equal(fault.n_dir_syncs, k);
+    }
+    fault.sync_dir = EIO;
+    rig_append_many(r, 4000, 200);
+    rig_until(r, spool_state(r->s) == SPOOL_DEGRADED);
+    fault.sync_dir = 0;
+    recover(r);
+}
+
 static void test_cannot_delete(void **state)
 {
     struct rig *r = of(state);
@@ -274,6 +345,21 @@ static void test_cannot_delete(void **state)
     recover(r);
     rig_until(r, rig_segments(r->dir, NULL, 0) <= 2);
     assert_true(rig_stat(r, STAT_SPOOL_ERRORS_REMOVE) >= 1);
+}
+
+/* The same with what is acknowledged: it still takes its place on the disk. */
+static void test_cannot_delete_acknowledged(void **state)
+{
+    struct rig *r = of(state);
+    rig_open(r);
+    fault.remove = EIO;
+    for (int64_t id = 1; id <= 6000; id += 20) {
+        rig_append_many(r, id, 20);
+        rig_settle(r);
+        spool_ack(r->s, id + 10);
+        assert_true(spool_bytes(r->s) <= (256 << 10) + (16 << 10) + 4096);
+    }
+    assert_int_equal(r->n_dropped, 0);
 }
 
 /* Full of what cannot be deleted: never more than the limit on disk, the events go on without the spool. */
@@ -327,6 +413,118 @@ static void test_holds_in_trouble(void **state)
     assert_int_equal(r->holds[0].key + r->holds[1].key,
                      2 + 3); /* in any order: they may have moved */
     assert_int_equal(r->holds[0].key * r->holds[1].key, 2 * 3);
+}
+
+static void fill_segments(struct rig *r, int64_t first, int64_t last)
+{
+    for (int64_t id = first; id <= last; id += 20) {
+        rig_append_many(r, id, 20);
+        rig_settle(r);
+    }
+}
+
+/* A full disk may be full of us: what is acknowledged goes, although its hold cannot be written anew yet. */
+static void test_delete_while_degraded(void **state)
+{
+    struct rig *r = of(state);
+    rig_open(r);
+    hold(r, 1);
+    fill_segments(r, 1, 400);
+    assert_true(rig_segments(r->dir, NULL, 0) > 3);
+    fault.write = ENOSPC;
+    rig_append(r, 500);
+    rig_until(r, spool_state(r->s) == SPOOL_DEGRADED);
+    rig_advance(r, 0);
+    spool_ack(r->s, 500);
+    rig_until(r, rig_segments(r->dir, NULL, 0) <= 1);
+    fault.write = 0;
+    recover(r);
+    rig_settle(r);
+    rig_crash(r);
+    rig_holds(r);
+    assert_int_equal(r->n_holds, 1);
+}
+
+/* The report is in the spool before the file goes. */
+static void test_report_before_delete(void **state)
+{
+    struct rig *r = of(state);
+    char names[64][32];
+    char path[TMP_PATH_BYTES + 64];
+    rig_open(r);
+    int64_t id = 1;
+    while (spool_bytes(r->s) < 245 << 10) {
+        rig_append_many(r, id, 20);
+        rig_settle(r);
+        id += 20;
+    }
+    assert_true(rig_segments(r->dir, names, 64) > 3);
+    (void)snprintf(path, sizeof path, "%s/%s", r->dir, names[0]);
+    fault.hang = true;
+    rig_append(r, id++);
+    rig_turn(r);
+    assert_int_equal(sem_wait(&inside), 0);
+    while (spool_has(r->s, 1)) {
+        rig_append(r, id++);
+    }
+    rig_until(r, r->n_dropped > 0);
+    for (int i = 0; i < 50; i++) {
+        rig_turn(r);
+    }
+    assert_int_equal(access(path, F_OK), 0);
+    fault.hang = false;
+    sem_post(&gate);
+    rig_until(r, access(path, F_OK) != 0);
+}
+
+/* The note that appends are being refused could not be written; it is when the disk is back. */
+static void test_refusing_is_noted(void **state)
+{
+    struct rig *r = of(state);
+    r->opts.overflow = SPOOL_DROP_NEWEST;
+    rig_open(r);
+    int64_t id = 1;
+    while (spool_bytes(r->s) < 250 << 10) {
+        rig_append_many(r, id, 20);
+        rig_settle(r);
+        id += 20;
+    }
+    fault.write = ENOSPC;
+    rig_append_many(r, id, 200);
+    rig_until(r, spool_state(r->s) == SPOOL_DEGRADED);
+    fault.write = 0;
+    rig_until(r, (rig_advance(r, 10000), spool_state(r->s) == SPOOL_FULL));
+    rig_settle(r);
+    int64_t last_told = r->written[r->n_written - 1].id;
+    r->n_dropped = 0;
+    rig_crash(r);
+    rig_until(r, r->n_dropped > 0);
+    assert_int_equal(r->dropped[0].room_id, 0);
+    assert_int_equal(r->dropped[0].first_id, last_told + 1);
+    assert_true(r->dropped[0].last_id >= id + 199);
+}
+
+/* A disk that does not sync: descriptors do not pile up. */
+static void test_sync_hangs(void **state)
+{
+    struct rig *r = of(state);
+    rig_open(r);
+    fault.hang_sync = true;
+    rig_append(r, 1);
+    rig_until(r, r->n_written == 1);
+    assert_int_equal(sem_wait(&inside), 0);
+    for (int64_t id = 2; id <= 1000; id += 20) {
+        rig_append_many(r, id, 20);
+        rig_until(r, r->n_written == (size_t)id + 19);
+    }
+    assert_true(r->written[999].durable); /* writing does not wait for it */
+    assert_int_equal(rig_segments(r->dir, NULL, 0), 2);
+    fault.hang_sync = false;
+    sem_post(&sync_gate);
+    rig_settle(r);
+    rig_append_many(r, 2000, 1);
+    rig_settle(r);
+    assert_int_equal(rig_segments(r->dir, NULL, 0), 3);
 }
 
 /* A disk that does not answer: the events stop waiting for it, and it may answer after all. */
@@ -402,6 +600,53 @@ static void test_read_fails(void **state)
     assert_int_equal(r->dropped[r->n_dropped - 1].last_id, 200);
     assert_false(spool_has(r->s, 100));
     assert_true(rig_stat(r, STAT_SPOOL_ERRORS_READ) > 0);
+}
+
+static void note_ids(void *ctx, struct event **events, size_t n)
+{
+    struct rig *r = ctx;
+    mem_fault_set(-1, 0);
+    for (size_t i = 0; i < n; i++) {
+        assert_int_equal(events[i]->id, r->found.last_id + 1); /* (a place to count) */
+        r->found.last_id++;
+        event_unref(&events[i]);
+    }
+    r->reading = false;
+}
+
+/* A reader that finds no memory gives what it has, goes on later, and passes nothing over. */
+static void test_read_no_memory(void **state)
+{
+    struct rig *r = of(state);
+    rig_open(r);
+    fill_segments(r, 1, 400);
+    r->found.last_id = 0;
+    for (int n = 0; r->found.last_id < 400; n++) {
+        assert_true(n < 1000);
+        r->reading = true;
+        mem_fault_set(n % 12, 1);
+        spool_read(r->s, r->found.last_id, 9, 1 << 20, note_ids, r);
+        rig_until(r, (rig_advance(r, 50), !r->reading));
+    }
+}
+
+/* Reading on does not begin at the start of the segment again. */
+static void test_read_on(void **state)
+{
+    struct rig *r = of(state);
+    r->opts.max_bytes = 64 << 20;
+    r->opts.segment_bytes = 16 << 20;
+    rig_open(r);
+    fill_segments(r, 1, 400);
+    assert_int_equal(rig_segments(r->dir, NULL, 0), 1);
+    rig_read(r, 0, 300);
+    int64_t after = r->read[r->n_read - 1]->id;
+    fault.read_from = INT32_MAX;
+    rig_read(r, after, 10);
+    assert_int_equal(r->read[0]->id, after + 1);
+    assert_true(fault.read_from > 10000);
+    rig_read(r, 350, 1); /* elsewhere: it does */
+    assert_true(fault.read_from < 100);
 }
 
 /* A start without a byte of room: no lock file, nothing can be written; it serves all the same. */
@@ -589,8 +834,17 @@ int main(int argc, char **argv)
         FAULT_TEST(test_file_cannot_be_made),
         FAULT_TEST(test_cannot_cut),
         FAULT_TEST(test_sync_fails),
+        FAULT_TEST(test_sync_fails_within_write),
+        FAULT_TEST(test_sync_of_folder),
         FAULT_TEST(test_cannot_delete),
         FAULT_TEST(test_cannot_delete_and_full),
+        FAULT_TEST(test_cannot_delete_acknowledged),
+        FAULT_TEST(test_delete_while_degraded),
+        FAULT_TEST(test_report_before_delete),
+        FAULT_TEST(test_refusing_is_noted),
+        FAULT_TEST(test_sync_hangs),
+        FAULT_TEST(test_read_no_memory),
+        FAULT_TEST(test_read_on),
         FAULT_TEST(test_holds_in_trouble),
         FAULT_TEST(test_stall),
         FAULT_TEST(test_stall_by_bytes),

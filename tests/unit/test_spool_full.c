@@ -2,6 +2,8 @@
 #include "server/spool/spool.h"
 
 #include <fcntl.h>
+#include <poll.h>
+#include <stdlib.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -19,6 +21,7 @@ static void fill(struct rig *r, int64_t first, int64_t last)
     for (int64_t id = first; id <= last; id += 20) {
         rig_append_many(r, id, (size_t)(last - id < 19 ? last - id + 1 : 20));
         rig_settle(r);
+        rig_until(r, spool_bytes(r->s) <= 288 << 10); /* deleting keeps up */
     }
 }
 
@@ -83,8 +86,9 @@ static void test_oldest(void **state)
     assert_int_equal(r->n_written, 4000); /* every one is published */
     assert_true(r->written[3999].durable);
     assert_int_equal(spool_state(r->s), SPOOL_FULL);
-    assert_in_range(spool_bytes(r->s), 200 << 10, (256 << 10) + (16 << 10));
-    rig_until(r, r->n_dropped > 0);
+    assert_in_range(spool_bytes(r->s), 200 << 10, (320 << 10) + (16 << 10));
+    rig_until(r, spool_bytes(r->s) <= (256 << 10) + 4096); /* the rest has been deleted */
+    assert_true(r->n_dropped > 0);
     rig_settle(r);
     check_complete(r, 1, 4000, true);
     assert_int_equal(rig_stat(r, STAT_SPOOL_DROPPED_OLDEST), rig_lost(r));
@@ -170,6 +174,8 @@ static void test_newest(void **state)
     assert_true(spool_bytes(r->s) <= (256 << 10) + 4096);
     size_t kept = r->n_written;
     assert_true(kept > 1000 && kept < 3000);
+    assert_int_equal(r->written[kept - 1].id,
+                     kept);                  /* no small one after a large one that did not fit */
     assert_int_equal(r->n_dropped_calls, 0); /* collected first */
     rig_advance(r, 100);
     assert_int_equal(r->n_dropped_calls, 1);
@@ -191,6 +197,34 @@ static void test_newest(void **state)
     rig_until(r, r->n_dropped > 0);
     check_complete(r, 301, 4100, false);
     assert_int_equal(rig_lost(r), 4010 - kept);
+    for (size_t i = 0; i < r->n_dropped; i++) {
+        assert_true(r->dropped[i].room_id != 0); /* that time is over and known by room */
+    }
+}
+
+/* What is refused is one stretch: a small event does not slip in behind a large one. */
+static void test_newest_small_behind_large(void **state)
+{
+    static char text[3000];
+    struct rig *r = of(state);
+    struct event_draft d;
+    int64_t id = 1;
+    r->opts.overflow = SPOOL_DROP_NEWEST;
+    rig_open(r);
+    while (spool_bytes(r->s) < (256 << 10) - 3000) {
+        rig_append(r, id++);
+        rig_settle(r);
+    }
+    size_t kept = r->n_written;
+    memset(text, 'x', sizeof text);
+    event_draft_init(&d, EVENT_DANMAKU, 5);
+    d.text = (struct str){text, sizeof text};
+    spool_append(r->s, event_new(id++, &d));
+    rig_append_many(r, id, 3);
+    rig_settle(r);
+    assert_int_equal(r->n_written, kept);
+    rig_advance(r, 100);
+    assert_int_equal(rig_lost(r), 4);
 }
 
 /* The process dies while it refuses: whose events they were is not known, but when. */
@@ -325,6 +359,47 @@ static void test_reader_is_overtaken(void **state)
     mem_free(ids);
 }
 
+static void note_ids(void *ctx, struct event **events, size_t n)
+{
+    struct rig *r = ctx;
+    r->n_holds = 0; /* (a place to count) */
+    for (size_t i = 0; i < n; i++) {
+        assert_true(events[i]->id > r->found.last_id);
+        event_unref(&events[i]);
+    }
+    r->n_holds = n;
+    r->reading = false;
+}
+
+/* What was read in the thread pool, but dropped before the loop hears of it, is dropped. */
+static void test_read_meets_drop(void **state)
+{
+    struct rig *r = of(state);
+    char names[64][32];
+    int64_t id = 1;
+    rig_open(r);
+    while (spool_bytes(r->s) < 246 << 10) {
+        fill(r, id, id + 19);
+        id += 20;
+    }
+    assert_true(rig_segments(r->dir, names, 64) > 2);
+    int64_t second = strtoll(names[1], NULL, 16);
+    r->reading = true;
+    spool_read(r->s, 0, 10000, 1 << 20, note_ids, r);
+    struct pollfd p = {.fd = uv_backend_fd(loop_uv(r->loop)), .events = POLLIN};
+    assert_int_equal(poll(&p, 1, 10000), 1); /* it is done, and waits to be told */
+    rig_append_many(r, id, 90);              /* the first segment must go */
+    assert_false(spool_has(r->s, 1));
+    r->found.last_id = second - 1;
+    rig_until(r, !r->reading);
+    assert_true(r->n_holds > 100);
+    rig_until(r, r->n_dropped > 0);
+    r->reading = true;
+    spool_read(r->s, 0, 10000, 1 << 20, note_ids,
+               r); /* nor from the file, while it is still there */
+    rig_until(r, !r->reading);
+}
+
 int main(int argc, char **argv)
 {
     static const struct CMUnitTest tests[] = {
@@ -334,10 +409,12 @@ int main(int argc, char **argv)
         RIG_TEST(test_oldest_keeps_holds),
         RIG_TEST(test_oldest_unreadable),
         RIG_TEST(test_newest),
+        RIG_TEST(test_newest_small_behind_large),
         RIG_TEST(test_newest_crash),
         RIG_TEST(test_newest_close),
         RIG_TEST(test_newest_holds),
         RIG_TEST(test_reader_is_overtaken),
+        RIG_TEST(test_read_meets_drop),
     };
     return run_tests(argc, argv, tests, ARRAY_LEN(tests));
 }
