@@ -23,9 +23,14 @@ enum task {
     TASK_NONE,
     TASK_PARTITIONS,
     TASK_ALARM,
+    TASK_HEAL,
     TASK_ROLLUP_INIT,
-    TASK_ROLLUP_READ,
-    TASK_ROLLUP,
+    TASK_BEGIN, /* a roll-up is a transaction: BEGIN, LOCK, COUNT, MARK, COMMIT */
+    TASK_LOCK,
+    TASK_COUNT,
+    TASK_MARK,
+    TASK_COMMIT,
+    TASK_ROLLBACK,
     TASK_SUMMARIZE
 };
 
@@ -39,10 +44,14 @@ struct upkeep {
     bool started;
     bool ready;                /* on_ready was called */
     bool failing;              /* the last task failed: log the next success */
+    bool heal;                 /* rows are in the default partition */
+    bool healed;               /* tried since the last regular alarm */
     bool rollup_begun;         /* the mark exists */
     bool rollup_known;         /* rollup_next is what the database says */
+    bool rewound;              /* since the running roll-up began */
     int32_t rollup_next;       /* first minute that is not rolled up */
-    int32_t rollup_to;         /* end of the running step */
+    int32_t rollup_to;         /* end of the running step; rollup_next when there is none */
+    bool in_transaction;       /* and the task that would go on failed: it is rolled back first */
     int64_t partitions_due_ms; /* mono */
     int64_t alarm_due_ms;
     int64_t summarize_due_ms;
@@ -64,16 +73,28 @@ static const struct db_stmt rollup_init_stmt = {
     .name = "upkeep_rollup_init",
     .sql = "INSERT INTO rollup_mark (minute) VALUES ($1::int8) ON CONFLICT DO NOTHING",
 };
-static const struct db_stmt rollup_read_stmt = {
-    .name = "upkeep_rollup_read",
-    .sql = "SELECT minute FROM rollup_mark",
+static const struct db_stmt begin_stmt = {.name = "upkeep_begin", .sql = "BEGIN"};
+static const struct db_stmt commit_stmt = {.name = "upkeep_commit", .sql = "COMMIT"};
+static const struct db_stmt rollback_stmt = {.name = "upkeep_rollback", .sql = "ROLLBACK"};
+static const struct db_stmt lock_stmt = {
+    .name = "upkeep_lock",
+    .sql = "SELECT minute FROM rollup_mark FOR UPDATE",
 };
-/* $1, $2: minutes [from, to); $3, $4: the same as ids. Atomic: the mark and the rows, or neither. */
-static const struct db_stmt rollup_stmt = {
-    .name = "upkeep_rollup",
-    .sql = "WITH mark AS (UPDATE rollup_mark SET minute = $2::int8 WHERE minute = $1::int8 "
-           "RETURNING 1) "
-           "INSERT INTO room_minute (room_id, minute, n_danmaku, n_mirror, n_gift, n_guard, "
+static const struct db_stmt mark_stmt = {
+    .name = "upkeep_mark",
+    .sql = "UPDATE rollup_mark SET minute = $1::int8::int4",
+};
+static const struct db_stmt heal_stmt = {
+    .name = "upkeep_heal",
+    .sql = "SELECT count(*) FILTER (WHERE event_make_day(day)) FROM (SELECT DISTINCT "
+           "(timestamp '2020-01-01' + ((id >> 22) / 86400000) * interval '1 day')::date AS day "
+           "FROM (SELECT id FROM event_default LIMIT 100000) AS x ORDER BY day LIMIT 8) AS days",
+};
+/* $1, $2: ids [from, to) of whole minutes. A statement of its own behind LOCK: its snapshot shows all that was
+ * committed by who held the mark before us. */
+static const struct db_stmt count_stmt = {
+    .name = "upkeep_count",
+    .sql = "INSERT INTO room_minute (room_id, minute, n_danmaku, n_mirror, n_gift, n_guard, "
            "n_superchat, "
            "n_redpacket, n_other, chatters, v_gift, v_guard, v_superchat, v_redpacket) "
            "SELECT room_id, (((id >> 22) + 1577836800000) / 60000)::int4, "
@@ -86,7 +107,7 @@ static const struct db_stmt rollup_stmt = {
            "coalesce(sum(value_mcny) FILTER (WHERE kind = 5), 0), "
            "coalesce(sum(value_mcny) FILTER (WHERE kind = 6), 0), "
            "coalesce(sum(value_mcny) FILTER (WHERE kind = 8), 0) "
-           "FROM event, mark WHERE id >= $3 AND id < $4 GROUP BY 1, 2 "
+           "FROM event WHERE id >= $1 AND id < $2 GROUP BY 1, 2 "
            "ON CONFLICT (room_id, minute) DO UPDATE SET n_danmaku = excluded.n_danmaku, "
            "n_mirror = excluded.n_mirror, n_gift = excluded.n_gift, n_guard = excluded.n_guard, "
            "n_superchat = excluded.n_superchat, n_redpacket = excluded.n_redpacket, "
@@ -104,12 +125,24 @@ static const struct db_stmt summarize_stmt = {
            "'YYYYMMDD')))",
 };
 
-static const char *const task_names[] = {"none",          "partitions",   "default partition",
-                                         "roll-up start", "roll-up mark", "roll-up",
-                                         "summarize"};
+static const char *const task_names[] = {
+    [TASK_NONE] = "none",
+    [TASK_PARTITIONS] = "partitions",
+    [TASK_ALARM] = "default partition",
+    [TASK_HEAL] = "empty the default partition",
+    [TASK_ROLLUP_INIT] = "roll-up start",
+    [TASK_BEGIN] = "roll-up",
+    [TASK_LOCK] = "roll-up",
+    [TASK_COUNT] = "roll-up",
+    [TASK_MARK] = "roll-up",
+    [TASK_COMMIT] = "roll-up",
+    [TASK_ROLLBACK] = "roll-up",
+    [TASK_SUMMARIZE] = "summarize",
+};
 static_assert(ARRAY_LEN(task_names) == TASK_SUMMARIZE + 1, "one name per task");
 
 static void next_task(struct upkeep *u);
+static bool continue_rollup(struct upkeep *u, enum task done);
 
 static void failed(struct upkeep *u, enum task task, const struct err *err)
 {
@@ -120,6 +153,23 @@ static void failed(struct upkeep *u, enum task task, const struct err *err)
     }
     u->failing = true;
     u->rollup_known = false;
+    u->rollup_to = u->rollup_next;
+    u->in_transaction = task >= TASK_LOCK && task <= TASK_COMMIT;
+}
+
+/* A regular look may order the rows to be moved; the look after that only says what is left. */
+static void default_partition_seen(struct upkeep *u, int64_t n)
+{
+    u->alarm_due_ms = loop_now_ms(u->loop) + HOUR_MS;
+    stats_set(u->stats, STAT_EVENTS_IN_DEFAULT, n);
+    u->heal = n > 0 && !u->healed;
+    if (u->heal) {
+        LOG(WARN, "upkeep", "rows in partition event_default: their days get partitions now",
+            KV_I64("rows", n));
+    } else if (n > 0) {
+        LOG(ERROR, "upkeep", "rows stay in partition event_default", KV_I64("rows", n));
+    }
+    u->healed = false;
 }
 
 static void succeeded(struct upkeep *u, enum task task, const struct db_rows *rows)
@@ -127,37 +177,45 @@ static void succeeded(struct upkeep *u, enum task task, const struct db_rows *ro
     switch (task) {
     case TASK_PARTITIONS:
         u->partitions_due_ms = loop_now_ms(u->loop) + HOUR_MS;
-        if (!u->ready) {
-            u->ready = true;
-            u->opts.on_ready(u->opts.ctx);
-        }
         break;
     case TASK_ALARM:
-        u->alarm_due_ms = loop_now_ms(u->loop) + HOUR_MS;
-        stats_set(u->stats, STAT_EVENTS_IN_DEFAULT, db_i64(rows, 0, 0));
-        if (db_i64(rows, 0, 0) > 0) {
-            LOG(WARN, "upkeep",
-                "rows in partition event_default: their day had no partition, move them",
-                KV_I64("rows", db_i64(rows, 0, 0)));
-        }
+        default_partition_seen(u, db_i64(rows, 0, 0));
         break;
-    case TASK_ROLLUP_READ:
-        if (db_rows_n(rows) == 1) {
-            u->rollup_next = (int32_t)db_i64(rows, 0, 0);
-            u->rollup_known = true;
-        }
+    case TASK_HEAL:
+        u->heal = false;
+        u->healed = true;
+        u->alarm_due_ms = loop_now_ms(u->loop); /* look again */
         break;
-    case TASK_ROLLUP:
-        u->rollup_next = u->rollup_to;
+    case TASK_COUNT:
         stats_add(u->stats, STAT_MINUTES_ROLLED, (int64_t)db_rows_affected(rows));
+        break;
+    case TASK_COMMIT:
+        u->rollup_next = u->rollup_to;
+        u->rollup_known = !u->rewound;
+        break;
+    case TASK_ROLLBACK:
+        u->in_transaction = false;
+        break;
+    case TASK_LOCK:
+        u->rollup_begun = db_rows_n(rows) == 1;
+        u->rollup_next = u->rollup_begun ? (int32_t)db_i64(rows, 0, 0) : INT32_MAX;
+        u->rollup_to = u->rollup_next;
         break;
     case TASK_SUMMARIZE:
         u->summarize_due_ms = loop_now_ms(u->loop) + MINUTE_MS;
         break;
     case TASK_ROLLUP_INIT:
         u->rollup_begun = true;
+        u->rollup_known = false;
+        if (!u->ready) {
+            /* Not earlier: the first batches take the mark back to where they begin. */
+            u->ready = true;
+            u->opts.on_ready(u->opts.ctx);
+        }
         break;
     case TASK_NONE:
+    case TASK_BEGIN:
+    case TASK_MARK:
         break;
     }
 }
@@ -180,7 +238,9 @@ static void on_task(void *ctx, enum err_code code, const struct err *err,
         LOG0(INFO, "upkeep", "works again");
     }
     succeeded(u, task, rows);
-    next_task(u);
+    if (!continue_rollup(u, task)) {
+        next_task(u);
+    }
 }
 
 static void run(struct upkeep *u, enum task task, const struct db_stmt *stmt,
@@ -217,20 +277,52 @@ static int32_t closed_minutes(struct upkeep *u)
     return (int32_t)((complete_ms < over_ms ? complete_ms : over_ms) / MINUTE_MS);
 }
 
-static void run_rollup(struct upkeep *u)
+static void count_minutes(struct upkeep *u)
 {
     int32_t to = closed_minutes(u);
-    if (to > u->rollup_next + ROLLUP_STEP) {
+    if (to - ROLLUP_STEP > u->rollup_next) {
         to = u->rollup_next + ROLLUP_STEP;
+    }
+    if (to <= u->rollup_next) {
+        run(u, TASK_COMMIT, &commit_stmt, NULL, 0);
+        return;
     }
     u->rollup_to = to;
     const struct db_arg args[] = {
-        DB_ARG_I64(u->rollup_next),
-        DB_ARG_I64(to),
         DB_ARG_I64(id_first_of_ms((int64_t)u->rollup_next * MINUTE_MS)),
         DB_ARG_I64(id_first_of_ms((int64_t)to * MINUTE_MS)),
     };
-    run(u, TASK_ROLLUP, &rollup_stmt, args, ARRAY_LEN(args));
+    run(u, TASK_COUNT, &count_stmt, args, ARRAY_LEN(args));
+}
+
+/* The next step of the transaction whose step `done` has worked. False: it was the last. */
+static bool continue_rollup(struct upkeep *u, enum task done)
+{
+    const struct db_arg to = DB_ARG_I64(u->rollup_to);
+    switch (done) {
+    case TASK_BEGIN:
+        run(u, TASK_LOCK, &lock_stmt, NULL, 0);
+        return true;
+    case TASK_LOCK:
+        count_minutes(u);
+        return true;
+    case TASK_COUNT:
+        run(u, TASK_MARK, &mark_stmt, &to, 1);
+        return true;
+    case TASK_MARK:
+        run(u, TASK_COMMIT, &commit_stmt, NULL, 0);
+        return true;
+    case TASK_NONE:
+    case TASK_PARTITIONS:
+    case TASK_ALARM:
+    case TASK_HEAL:
+    case TASK_ROLLUP_INIT:
+    case TASK_COMMIT:
+    case TASK_ROLLBACK:
+    case TASK_SUMMARIZE:
+        break;
+    }
+    return false;
 }
 
 static void next_task(struct upkeep *u)
@@ -240,22 +332,25 @@ static void next_task(struct upkeep *u)
         return;
     }
     int64_t now = loop_now_ms(u->loop);
-    if (now >= u->partitions_due_ms) {
+    if (u->in_transaction) {
+        run(u, TASK_ROLLBACK, &rollback_stmt, NULL, 0);
+    } else if (now >= u->partitions_due_ms) {
         run_partitions(u);
-    } else if (now >= u->alarm_due_ms) {
-        run(u, TASK_ALARM, &alarm_stmt, NULL, 0);
     } else if (!u->rollup_begun) {
         /* Nothing was ever written: minutes begin now. Otherwise where the oldest unwritten event may be. */
         int64_t mark = u->opts.mark_id(u->opts.ctx);
         int64_t from_ms = mark > 0 ? id_ts_ms(mark) : loop_wall_ms(u->loop);
         const struct db_arg args[] = {DB_ARG_I64(from_ms / MINUTE_MS)};
         run(u, TASK_ROLLUP_INIT, &rollup_init_stmt, args, ARRAY_LEN(args));
+    } else if (now >= u->alarm_due_ms) {
+        run(u, TASK_ALARM, &alarm_stmt, NULL, 0);
+    } else if (u->heal) {
+        run(u, TASK_HEAL, &heal_stmt, NULL, 0);
     } else if (now >= u->summarize_due_ms) {
         run(u, TASK_SUMMARIZE, &summarize_stmt, NULL, 0);
-    } else if (!u->rollup_known) {
-        run(u, TASK_ROLLUP_READ, &rollup_read_stmt, NULL, 0);
-    } else if (closed_minutes(u) > u->rollup_next) {
-        run_rollup(u);
+    } else if (!u->rollup_known || closed_minutes(u) > u->rollup_next) {
+        u->rewound = false;
+        run(u, TASK_BEGIN, &begin_stmt, NULL, 0);
     }
 }
 
@@ -268,6 +363,7 @@ static void on_up(void *ctx)
 {
     struct upkeep *u = ctx;
     u->rollup_known = false;
+    u->in_transaction = false;
     next_task(u);
 }
 
@@ -307,6 +403,21 @@ void upkeep_start(struct upkeep *u)
     u->partitions_due_ms = u->alarm_due_ms = u->summarize_due_ms = loop_now_ms(u->loop);
     loop_timer_start(&u->tick, TICK_MS, TICK_MS);
     next_task(u);
+}
+
+int32_t upkeep_rolled_to(const struct upkeep *u)
+{
+    const bool counting = u->running >= TASK_COUNT && u->running <= TASK_COMMIT;
+    if (counting) {
+        return u->rollup_to;
+    }
+    return u->rollup_known ? u->rollup_next : INT32_MAX;
+}
+
+void upkeep_rewound(struct upkeep *u)
+{
+    u->rollup_known = false;
+    u->rewound = true; /* what runs now does not make it known either */
 }
 
 static void on_session_closed(void *ctx)

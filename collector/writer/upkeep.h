@@ -3,8 +3,10 @@
  *
  * One task at a time, on a connection of its own, so that it never delays a batch.
  *
- *   partitions   at start (upkeep_ready tells the writer) and hourly: from the day of the mark to three days ahead
+ *   partitions   at start (on_ready tells the writer) and hourly: from the day of the mark to three days ahead; rows
+ *                that had to go to event_default get their day
  *   roll-up      every few seconds: minutes that are over and completely written, in steps of at most an hour
+ *                What is written into a minute that is rolled up already takes the mark back (writer: STEP_REWIND)
  *   summarize    each minute: the newest partitions, so that all-room windows stay quick
  *
  * Threading:  loop thread only.
@@ -22,7 +24,7 @@ struct upkeep;
 struct upkeep_opts {
     const char *conninfo;
     int64_t timeout_ms;
-    void (*on_ready)(void *ctx);       /* the partitions exist; once */
+    void (*on_ready)(void *ctx);       /* partitions and the roll-up mark exist; once */
     int64_t (*mark_id)(void *ctx);     /* committed id, -1 unknown: partitions begin at its day */
     int64_t (*complete_id)(void *ctx); /* every event below is written */
     void *ctx;
@@ -30,4 +32,7 @@ struct upkeep_opts {
 
 struct upkeep *upkeep_new(struct loop *loop, const struct upkeep_opts *opts, struct stats *stats);
 void upkeep_start(struct upkeep *u); /* the mark is known */
+/* No minute from here on is rolled up, nor being counted now. INT32_MAX: not known. */
+int32_t upkeep_rolled_to(const struct upkeep *u);
+void upkeep_rewound(struct upkeep *u); /* the mark in the database is another one now */
 void upkeep_close(struct upkeep *u, void (*closed)(void *ctx), void *ctx);

@@ -67,6 +67,9 @@ static void on_mark(struct writer *w, const struct db_rows *rows)
         writer_fence(w, mark);
         return;
     }
+    if (w->in_doubt != 0) {
+        upkeep_rewound(w->upkeep); /* its mark may have been part of what was in doubt */
+    }
     w->in_doubt = 0;
     w->committed = mark;
     if (w->complete < mark) {
@@ -85,6 +88,11 @@ static void on_mark(struct writer *w, const struct db_rows *rows)
     writer_proceed(w);
 }
 
+int32_t writer_first_minute(const struct writer *w)
+{
+    return (int32_t)(id_ts_ms(w->batch[0]->id) / 60000);
+}
+
 static void batch_committed(struct writer *w)
 {
     w->committed = w->batch[w->batch_n - 1]->id;
@@ -98,6 +106,9 @@ static void batch_committed(struct writer *w)
     backoff_reset(&w->backoff);
     w->failure_told = false;
     w->park_id = 0;
+    if (w->rewound) {
+        upkeep_rewound(w->upkeep);
+    }
     bool full = w->batch_full;
     if (w->cap_rows < w->opts.batch_rows) {
         w->cap_rows = w->cap_rows * 2 < w->opts.batch_rows ? w->cap_rows * 2 : w->opts.batch_rows;
@@ -150,7 +161,16 @@ static void on_step(void *ctx, enum err_code code, const struct err *err,
             writer_fence(w, db_rows_n(rows) == 1 ? db_i64(rows, 0, 0) : -1);
             return;
         }
-        w->step = w->park_id ? STEP_PARK : w->n_stored > 0 ? STEP_COPY : STEP_COUNT;
+        /* Kinds that are only counted are no part of what the roll-up counts. */
+        w->rewound = w->park_id == 0 && w->n_stored > 0 &&
+                     upkeep_rolled_to(w->upkeep) > writer_first_minute(w);
+        w->step = w->park_id        ? STEP_PARK
+                  : w->rewound      ? STEP_REWIND
+                  : w->n_stored > 0 ? STEP_COPY
+                                    : STEP_COUNT;
+        break;
+    case STEP_REWIND:
+        w->step = STEP_COPY;
         break;
     case STEP_COPY:
         w->step = w->counts.n > 0 ? STEP_COUNT : STEP_SET;
@@ -223,6 +243,10 @@ static void on_fetched(void *ctx, struct event **events, size_t n, bool lost)
             loop_timer_start(&w->timer, w->opts.batch_age_ms, 0);
         }
         return;
+    }
+    if (w->complete >= w->batch[0]->id) {
+        /* It had an id when the source had nothing to give: late. No roll-up may begin beyond it now. */
+        w->complete = w->batch[0]->id - 1;
     }
     if (!encode_batch(w)) {
         w->cap_rows = (n + 1) / 2;

@@ -14,15 +14,16 @@
 #include "server/db/db_session.h"
 #include "server/loop/loop.h"
 
-/* One step is in flight at a time. A transaction is BEGIN, LOCK, COPY (or PARK), SET, COMMIT; whatever fails, the mark in
- * the database is the truth, and the source gives everything behind it again. */
+/* One step is in flight at a time. A transaction is BEGIN, LOCK, (REWIND,) COPY and COUNT (or PARK), SET, COMMIT;
+ * whatever fails, the mark in the database is the truth, and the source gives everything behind it again. */
 enum step {
     STEP_NONE,  /* nothing in flight: connecting, idle, or waiting */
     STEP_NODE,  /* is the node number ours? */
     STEP_MARK,  /* where to go on */
     STEP_FETCH, /* the source is asked */
     STEP_BEGIN,
-    STEP_LOCK, /* the mark must be where we left it */
+    STEP_LOCK,   /* the mark must be where we left it */
+    STEP_REWIND, /* the batch reaches into minutes that are rolled up: they are counted again */
     STEP_COPY,
     STEP_COUNT, /* kinds that are not stored */
     STEP_PARK,  /* one row that PostgreSQL refuses, kept aside with the reason */
@@ -68,6 +69,7 @@ struct writer {
     size_t n_stored;          /* of the batch; the rest is only counted */
     struct kind_count counts; /* of the rest */
     bool batch_full;          /* the source probably has more */
+    bool rewound;             /* its transaction takes the roll-up's mark back */
     struct buf copy;
     int64_t begun_ms;
     int64_t park_id; /* this event was refused alone and is parked next; 0 none */
@@ -87,6 +89,7 @@ MUST_CHECK enum err_code writer_start_step(struct writer *w, struct err *err);
 void writer_proceed(struct writer *w);
 void writer_drop_batch(struct writer *w);
 bool writer_close_if_drained(struct writer *w);
+int32_t writer_first_minute(const struct writer *w); /* of the batch */
 
 /* writer_fail.c: what is done about a step that did not work. */
 void writer_retry_later(struct writer *w);

@@ -30,6 +30,9 @@ enum err_code writer_start_step(struct writer *w, struct err *err)
     static const struct db_stmt begin = {"writer_begin", "BEGIN"};
     static const struct db_stmt lock = {
         "writer_lock", "SELECT last_id FROM writer_mark WHERE node = $1::int8 FOR UPDATE"};
+    /* Also when it changes nothing it locks the mark: a roll-up that runs is waited for, the next one waits for us. */
+    static const struct db_stmt rewind = {
+        "writer_rewind", "UPDATE rollup_mark SET minute = least(minute, $1::int8::int4)"};
     static const struct db_stmt park = {"writer_park",
                                         "INSERT INTO parked_event (id, node, at_ms, reason, line) "
                                         "VALUES ($1, $2::int8, $3, $4, $5) ON CONFLICT DO NOTHING"};
@@ -55,6 +58,10 @@ enum err_code writer_start_step(struct writer *w, struct err *err)
         return exec(w, &begin, NULL, 0, err);
     case STEP_LOCK:
         return exec(w, &lock, &me, 1, err);
+    case STEP_REWIND: {
+        const struct db_arg minute = DB_ARG_I64(writer_first_minute(w));
+        return exec(w, &rewind, &minute, 1, err);
+    }
     case STEP_COPY:
         return db_session_copy(w->session, BATCH_COPY_SQL, buf_str(&w->copy), w->on_step, w, err);
     case STEP_COUNT: {

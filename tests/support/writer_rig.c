@@ -45,7 +45,8 @@ static void answer(void *ctx)
     size_t n = 0;
     i = lost ? r->first : i;
     struct event **out = mem_new_array(struct event *, p.max_rows);
-    while (i < r->n && n < p.max_rows && (n == 0 || bytes + r->events[i]->bytes <= p.max_bytes)) {
+    while (i + r->hidden < r->n && n < p.max_rows &&
+           (n == 0 || bytes + r->events[i]->bytes <= p.max_bytes)) {
         bytes += r->events[i]->bytes;
         const struct event *shared = event_ref(r->events[i++]);
         memcpy(&out[n++], &shared, sizeof shared);
@@ -138,7 +139,8 @@ struct writer_opts writer_rig_opts(struct writer_rig *r)
         .batch_rows = 500,
         .batch_bytes = 1 << 20,
         .batch_age_ms = 5,
-        .timeout_ms = 10000,
+        /* A fake clock runs faster than the server answers. */
+        .timeout_ms = r->faked ? 3600000 : 10000,
         .source = {.fetch = fetch, .committed = on_committed, .ctx = r},
         .on_mark = on_mark,
         .ctx = r,
@@ -314,4 +316,36 @@ void writer_rig_check(struct writer_rig *r, size_t n_parked)
                "coalesce(octet_length(extra::text), 0) * 31), 0)::int8 FROM event"),
         sum);
     assert_int_equal(writer_rig_i64(r, "SELECT count(*) FROM parked_event"), n_parked);
+}
+
+void writer_rig_until_waits(struct writer_rig *r, const char *event)
+{
+    char sql[256];
+    (void)snprintf(sql, sizeof sql,
+                   "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'danmakud "
+                   "writer' AND wait_event = '%s'",
+                   event);
+    for (int i = 0; i < 500; i++) {
+        if (writer_rig_i64(r, sql) == 1) {
+            return;
+        }
+        writer_rig_turn(r);
+    }
+    fail_msg("the backend never waits for %s", event);
+}
+
+void writer_rig_nap_commits(struct writer_rig *r, const char *seconds)
+{
+    char sql[512];
+    pg_server_sql(r->conninfo, "DROP TRIGGER IF EXISTS nap ON writer_mark");
+    if (!seconds) {
+        return;
+    }
+    (void)snprintf(sql, sizeof sql,
+                   "CREATE OR REPLACE FUNCTION nap() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN "
+                   "PERFORM pg_sleep(%s); RETURN NULL; END $$; CREATE CONSTRAINT TRIGGER nap AFTER "
+                   "UPDATE ON writer_mark DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE "
+                   "FUNCTION nap()",
+                   seconds);
+    pg_server_sql(r->conninfo, sql);
 }

@@ -32,7 +32,8 @@ struct writer_rig {
 
     struct event **events; /* owned references, by id */
     size_t n;
-    size_t first; /* events before this are gone from the source: it has lost them */
+    size_t first;  /* events before this are gone from the source: it has lost them */
+    size_t hidden; /* so many of the newest have an id and are not published yet */
 
     struct writer *w;
     unsigned n_marks; /* on_mark */
@@ -69,3 +70,8 @@ bool writer_rig_until_written(struct writer_rig *r); /* everything in the list i
 /* The table holds exactly the list's events (but for `n_parked` of them), each once, with the same contents. */
 void writer_rig_check(struct writer_rig *r, size_t n_parked);
 int64_t writer_rig_i64(struct writer_rig *r, const char *sql);
+
+/* Turns until the writer's backend waits for this event of pg_stat_activity. Fails when it never does. */
+void writer_rig_until_waits(struct writer_rig *r, const char *event);
+/* From now on COMMIT naps before it does anything (wait event PgSleep); NULL: no more. */
+void writer_rig_nap_commits(struct writer_rig *r, const char *seconds);

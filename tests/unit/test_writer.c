@@ -230,28 +230,8 @@ static void server_that_hangs(void **state)
     writer_rig_check(r, 0);
 }
 
-static const char writer_in[] =
-    "SELECT count(*) = 1 FROM pg_stat_activity WHERE application_name = "
-    "'danmakud writer' AND wait_event = '%s'";
 static const char end_writer[] = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE "
                                  "application_name = 'danmakud writer'";
-
-/* Turns until the writer's backend waits for this. */
-static void until_backend_waits(struct writer_rig *r, const char *event)
-{
-    char sql[256];
-    (void)snprintf(sql, sizeof sql, writer_in, event);
-    for (int i = 0; i < 500; i++) {
-        char *yes = pg_server_text(r->conninfo, sql);
-        const bool there = yes && yes[0] == 't';
-        mem_free(yes);
-        if (there) {
-            return;
-        }
-        writer_rig_turn(r);
-    }
-    fail_msg("the backend never waits for %s", event);
-}
 
 /* The commit took effect and its answer never came. A standby that does not exist holds the answer back. */
 static void commit_done_but_not_answered(void **state)
@@ -266,7 +246,7 @@ static void commit_done_but_not_answered(void **state)
         pg_server_wait(r->conninfo,
                        "SELECT current_setting('synchronous_standby_names') = 'nobody'");
         writer_rig_add(r, 100);
-        until_backend_waits(r, "SyncRep");
+        writer_rig_until_waits(r, "SyncRep");
         pg_server_sql(r->conninfo, "ALTER SYSTEM RESET synchronous_standby_names");
         pg_server_sql(r->conninfo, end_writer);
         pg_server_sql(r->conninfo, "SELECT pg_reload_conf()");
@@ -274,19 +254,6 @@ static void commit_done_but_not_answered(void **state)
         writer_rig_check(r, 0);
     }
     assert_int_equal(stats_get(r->stats, STAT_WRITER_FENCED), 0);
-}
-
-/* COMMIT naps before it does anything: long enough to be cut off in the middle. */
-static void make_commits_nap(struct writer_rig *r, const char *seconds)
-{
-    char sql[512];
-    (void)snprintf(sql, sizeof sql,
-                   "CREATE OR REPLACE FUNCTION nap() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN "
-                   "PERFORM pg_sleep(%s); RETURN NULL; END $$; DROP TRIGGER IF EXISTS nap ON "
-                   "writer_mark; CREATE CONSTRAINT TRIGGER nap AFTER UPDATE ON writer_mark "
-                   "DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION nap()",
-                   seconds);
-    pg_server_sql(r->conninfo, sql);
 }
 
 /* The commit was sent, not answered, and did not take effect. */
@@ -297,11 +264,11 @@ static void commit_neither_done_nor_answered(void **state)
     writer_rig_add(r, 10);
     assert_true(writer_rig_until_written(r));
     for (int i = 0; i < 3; i++) {
-        make_commits_nap(r, "30");
+        writer_rig_nap_commits(r, "30");
         writer_rig_add(r, 100);
-        until_backend_waits(r, "PgSleep");
+        writer_rig_until_waits(r, "PgSleep");
         pg_server_sql(r->conninfo, end_writer);
-        pg_server_sql(r->conninfo, "DROP TRIGGER nap ON writer_mark");
+        writer_rig_nap_commits(r, NULL);
         assert_true(writer_rig_until_written(r));
         writer_rig_check(r, 0);
     }
@@ -316,15 +283,51 @@ static void commit_done_after_we_gave_up(void **state)
     writer_rig_open(r, &opts);
     writer_rig_add(r, 10);
     assert_true(writer_rig_until_written(r));
-    make_commits_nap(r, "1.5");
+    writer_rig_nap_commits(r, "1.5");
     writer_rig_add(r, 100);
-    until_backend_waits(r, "PgSleep");
+    writer_rig_until_waits(r, "PgSleep");
     assert_true(writer_rig_until_state(r, WRITER_CONNECTING));
-    pg_server_sql(r->conninfo, "DROP TRIGGER nap ON writer_mark"); /* waits for that commit */
+    writer_rig_nap_commits(r, NULL); /* waits for that commit */
     writer_rig_add(r, 100);
     assert_true(writer_rig_until_written(r));
     writer_rig_check(r, 0);
     assert_int_equal(stats_get(r->stats, STAT_WRITER_FENCED), 0);
+}
+
+/* What is only counted is counted in the same transaction: once, whatever happens to the connection. */
+static void counted_kinds_are_counted_once(void **state)
+{
+    struct writer_rig *r = *state;
+    struct writer_opts opts = writer_rig_opts(r);
+    int64_t n_live = 0;
+    opts.counted_kinds = 1u << EVENT_LIVE | 1u << EVENT_GIFT;
+    writer_rig_open(r, &opts);
+    for (int i = 0; i < 25; i++) {
+        writer_rig_add(r, 300);
+        const unsigned turns = (unsigned)rng_below(&r->rng, 12);
+        for (unsigned t = 0; t < turns; t++) {
+            writer_rig_turn(r);
+        }
+        pg_server_sql(r->conninfo, end_writer);
+    }
+    pg_server_sql(r->conninfo, "ALTER SYSTEM SET synchronous_standby_names = 'nobody'");
+    pg_server_sql(r->conninfo, "SELECT pg_reload_conf()");
+    writer_rig_add(r, 300);
+    writer_rig_until_waits(r, "SyncRep"); /* committed, not answered */
+    pg_server_sql(r->conninfo, "ALTER SYSTEM RESET synchronous_standby_names");
+    pg_server_sql(r->conninfo, end_writer);
+    pg_server_sql(r->conninfo, "SELECT pg_reload_conf()");
+    assert_true(writer_rig_until_written(r));
+    int64_t n_stored = 0;
+    for (size_t i = 0; i < r->n; i++) {
+        n_live += r->events[i]->kind == EVENT_LIVE;
+        n_stored += r->events[i]->kind != EVENT_LIVE && r->events[i]->kind != EVENT_GIFT;
+    }
+    assert_int_equal(writer_rig_i64(r, "SELECT count(*) FROM event"), n_stored);
+    assert_int_equal(writer_rig_i64(r, "SELECT sum(n)::int8 FROM room_minute_kind"),
+                     (int64_t)r->n - n_stored);
+    assert_int_equal(writer_rig_i64(r, "SELECT sum(n)::int8 FROM room_minute_kind WHERE kind = 14"),
+                     n_live);
 }
 
 static unsigned n_errors;
@@ -694,6 +697,7 @@ int main(int argc, char **argv)
         CASE(commit_done_but_not_answered),
         CASE(commit_neither_done_nor_answered),
         CASE(commit_done_after_we_gave_up),
+        CASE(counted_kinds_are_counted_once),
         CASE(poison_is_parked),
         CASE(poison_first_and_last),
         CASE(poison_and_lost_connections),
