@@ -258,7 +258,7 @@ def test_unread_bytes_are_told_apart(sim):
     """acked_seq counts what the client's kernel has, sent_seq what left the simulator."""
     s = sim("--speed", "max", "--rooms", 1, "--mix", "danmaku=1", "--queue-bytes", 1 << 24)
     with Client(s.host, 1001, 0, receive_buffer=8192) as c:
-        s.do("wait events 1000")
+        s.do("wait events 200")
         s.do("pause")
         state = json.loads(s.do("ack-state"))[0]
         assert 0 < state["acked_seq"] < state["sent_seq"]
