@@ -1,5 +1,6 @@
 #include "api/api.h"
 
+#include "api/amends.h"
 #include "api/api_priv.h"
 #include "api/auth.h"
 #include "api/frames.h"
@@ -42,6 +43,7 @@ struct api *api_new(const struct api_opts *opts)
     a->started_ms = loop_wall_ms(opts->loop);
     a->frames = frames_new(opts->stats);
     a->tickets = tickets_new();
+    a->amends = amends_new(opts->feed);
     a->hub = hub_new(a);
     a->auth = auth_new(&(struct auth_opts){
         .loop = opts->loop,
@@ -89,6 +91,7 @@ void api_free(struct api *a)
     hub_free(a->hub);
     auth_free(a->auth);
     tickets_free(a->tickets);
+    amends_free(a->amends);
     frames_free(a->frames);
     mem_free(a);
 }

@@ -10,6 +10,7 @@
 
 #include "api/api.h"
 
+struct amends;
 struct auth;
 struct frames;
 struct hub;
@@ -22,6 +23,7 @@ struct api {
     struct tickets *tickets;
     struct frames *frames;
     struct hub *hub;
+    struct amends *amends;
     int64_t started_ms; /* wall */
     bool quiesced;
 };

@@ -19,18 +19,6 @@ void job_start(struct job *j, struct api *a, struct http_req *req, void (*free)(
     http_req_on_gone(req, on_gone);
 }
 
-static void plain_free(struct job *j)
-{
-    mem_free(j);
-}
-
-struct job *job_new(struct api *a, struct http_req *req)
-{
-    struct job *j = mem_new(struct job);
-    job_start(j, a, req, plain_free);
-    return j;
-}
-
 void job_query(struct job *j, enum sql which, const struct db_arg *args, size_t n_args,
                db_done_fn *done)
 {

@@ -26,5 +26,3 @@ void job_start(struct job *j, struct api *a, struct http_req *req, void (*free)(
 /* A query whose done gets the job as its ctx; when it is refused at once, the problem is answered instead. */
 void job_query(struct job *j, enum sql which, const struct db_arg *args, size_t n_args,
                db_done_fn *done);
-/* A job that is nothing but a struct job. */
-struct job *job_new(struct api *a, struct http_req *req);

@@ -48,6 +48,19 @@ SET default_tablespace = '';
 SET default_table_access_method = heap;
 
 --
+-- Name: amend; Type: TABLE; Schema: public; Owner: -
+--
+
+CREATE TABLE public.amend (
+    room_id bigint NOT NULL,
+    target_id bigint NOT NULL,
+    by_id bigint NOT NULL,
+    what text NOT NULL,
+    data json,
+    CONSTRAINT amend_what_check CHECK ((what = ANY (ARRAY['deleted'::text, 'translated'::text, 'recalled'::text])))
+);
+
+--
 -- Name: api_token; Type: TABLE; Schema: public; Owner: -
 --
 
@@ -228,6 +241,13 @@ CREATE TABLE public.writer_mark (
 --
 
 ALTER TABLE ONLY public.event ATTACH PARTITION public.event_default DEFAULT;
+
+--
+-- Name: amend amend_pkey; Type: CONSTRAINT; Schema: public; Owner: -
+--
+
+ALTER TABLE ONLY public.amend
+    ADD CONSTRAINT amend_pkey PRIMARY KEY (room_id, target_id, by_id);
 
 --
 -- Name: api_token api_token_hash_key; Type: CONSTRAINT; Schema: public; Owner: -

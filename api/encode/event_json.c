@@ -184,7 +184,8 @@ static void put_column(struct json_out *w, const struct event *e, enum column co
     UNREACHABLE();
 }
 
-void event_json(struct json_out *w, const struct event *e)
+void event_json_with(struct json_out *w, const struct event *e,
+                     void (*more)(void *ctx, struct json_out *w), void *ctx)
 {
     const struct shape *shape = shape_of(e);
     struct str kind = str_of(event_kind_name((enum event_kind)e->kind));
@@ -215,5 +216,13 @@ void event_json(struct json_out *w, const struct event *e)
     jw_members(w, extra.object);
     jw_members_raw(w, extra.members);
     jw_object_end(w);
+    if (more != NULL) {
+        more(ctx, w);
+    }
     jw_object_end(w);
+}
+
+void event_json(struct json_out *w, const struct event *e)
+{
+    event_json_with(w, e, NULL, NULL);
 }

@@ -38,5 +38,8 @@
 struct event;
 struct json_out;
 
+/* As event_json; more (may be NULL) writes further members of the object. */
+void event_json_with(struct json_out *w, const struct event *e,
+                     void (*more)(void *ctx, struct json_out *w), void *ctx);
 /* One value; w may be in the middle of a document. */
 void event_json(struct json_out *w, const struct event *e);

@@ -1,7 +1,7 @@
 /* Lists of events, and one event. */
 #include <stdio.h>
 
-#include "api/encode/event_json.h"
+#include "api/amends.h"
 #include "api/frames.h"
 #include "api/handlers/handlers.h"
 #include "api/query/event_row.h"
@@ -38,17 +38,19 @@ static void list_free(struct job *job)
     mem_free(j);
 }
 
-static void write_item(struct list_job *j, struct json_out *w, const struct reader_item *item)
+static void write_item(struct list_job *j, struct json_out *w, const struct reader_item *item,
+                       const struct db_rows *rows)
 {
+    struct api *a = j->job.api;
     struct frame *frame = NULL;
-    if (item->seq != FEED_NO_SEQ) {
-        frame = frames_get(j->job.api->frames, item->seq, item->event);
+    if (item->seq != FEED_NO_SEQ && !amends_any(a->amends, item->event, rows)) {
+        frame = frames_get(a->frames, item->seq, item->event);
     }
     if (frame != NULL) {
         jw_raw(w, frame_json(frame));
         frame_unref(&frame);
     } else {
-        event_json(w, item->event);
+        amends_put_event(a->amends, w, item->event, rows);
     }
 }
 
@@ -62,7 +64,8 @@ static void write_cursor(struct json_out *w, const char *key, bool has, const ch
     }
 }
 
-static void write_page(struct list_job *j, const struct page_links *links, struct buf *out)
+static void write_page(struct list_job *j, const struct page_links *links,
+                       const struct db_rows *rows, struct buf *out)
 {
     const struct reader *r = &j->reader;
     struct json_out w;
@@ -71,7 +74,7 @@ static void write_page(struct list_job *j, const struct page_links *links, struc
     jw_key(&w, STR("data"));
     jw_array(&w);
     for (size_t i = 0; i < r->n; i++) {
-        write_item(j, &w, &r->items[j->plan.back ? r->n - 1 - i : i]);
+        write_item(j, &w, &r->items[j->plan.back ? r->n - 1 - i : i], rows);
     }
     jw_array_end(&w);
     jw_key(&w, STR("page"));
@@ -147,14 +150,10 @@ static void add_links(struct list_job *j, const struct page_links *links)
     buf_deinit(&b);
 }
 
-static void list_read(void *ctx)
+/* rows: of SQL_AMENDS, NULL when the ring says it all. */
+static void list_answer(struct list_job *j, const struct db_rows *rows)
 {
-    struct list_job *j = ctx;
     const struct reader *r = &j->reader;
-    if (r->code != ERR_OK) {
-        reply_db_failure(j->job.api, j->job.req, &r->err);
-        return;
-    }
     struct page_result result = {.n = r->n, .more = r->more, .at = r->at};
     if (r->n > 0) {
         result.first_id = r->items[0].event->id;
@@ -165,10 +164,56 @@ static void list_read(void *ctx)
     add_links(j, &links);
     struct buf body;
     buf_init(&body, REPLY_BODY_LIMIT);
-    write_page(j, &links, &body);
+    amends_sync(j->job.api->amends);
+    write_page(j, &links, rows, &body);
     bool closed = !j->plan.open_end && j->plan.high - 1 <= api_committed(j->job.api);
     stats_inc(j->job.api->opts.stats, STAT_API_PAGES);
     reply_json(j->job.api, j->job.req, closed ? REPLY_CLOSED : REPLY_OPEN, &body);
+}
+
+static void amends_read(void *ctx, enum err_code code, const struct err *err,
+                        const struct db_rows *rows)
+{
+    struct list_job *j = ctx;
+    if (code != ERR_OK) {
+        reply_db_failure(j->job.api, j->job.req, err);
+        return;
+    }
+    list_answer(j, rows);
+}
+
+static void list_read(void *ctx)
+{
+    struct list_job *j = ctx;
+    const struct reader *r = &j->reader;
+    int64_t rooms[READER_LIMIT_MAX];
+    size_t n_rooms = 0;
+    int64_t low = INT64_MAX;
+    int64_t high = 0;
+    if (r->code != ERR_OK) {
+        reply_db_failure(j->job.api, j->job.req, &r->err);
+        return;
+    }
+    for (size_t i = 0; i < r->n; i++) {
+        const struct event *e = r->items[i].event;
+        if (r->items[i].seq != FEED_NO_SEQ || !amends_can_hit(e)) {
+            continue;
+        }
+        low = e->id < low ? e->id : low;
+        high = e->id > high ? e->id : high;
+        size_t at = 0;
+        while (at < n_rooms && rooms[at] != e->room_id) {
+            at++;
+        }
+        rooms[at] = e->room_id;
+        n_rooms += at == n_rooms;
+    }
+    if (n_rooms == 0) {
+        list_answer(j, NULL);
+        return;
+    }
+    const struct db_arg args[] = {DB_ARG_I64S(rooms, n_rooms), DB_ARG_I64(low), DB_ARG_I64(high)};
+    job_query(&j->job, SQL_AMENDS, args, ARRAY_LEN(args), amends_read);
 }
 
 static void list_begin(struct job *job)
@@ -242,7 +287,8 @@ void handle_events(void *ctx, struct http_req *req)
 
 /* ---- one event ---- */
 
-static void reply_event(struct api *a, struct http_req *req, const struct event *e)
+static void reply_event(struct api *a, struct http_req *req, const struct event *e,
+                        const struct db_rows *rows)
 {
     struct buf body;
     struct json_out w;
@@ -250,31 +296,62 @@ static void reply_event(struct api *a, struct http_req *req, const struct event 
     jw_init(&w, &body);
     jw_object(&w);
     jw_key(&w, STR("data"));
-    event_json(&w, e);
+    amends_sync(a->amends);
+    amends_put_event(a->amends, &w, e, rows);
     jw_object_end(&w);
     buf_put_c(&body, '\n');
     reply_json(a, req, REPLY_CLOSED, &body);
 }
 
+/* An event of the database, while what is said about it is read. */
+struct event_job {
+    struct job job;      /* first */
+    struct event *event; /* owned reference */
+};
+
+static void event_job_free(struct job *job)
+{
+    struct event_job *j = (struct event_job *)job;
+    event_unref(&j->event);
+    mem_free(j);
+}
+
+static void event_amends_read(void *ctx, enum err_code code, const struct err *err,
+                              const struct db_rows *rows)
+{
+    struct event_job *j = ctx;
+    if (code != ERR_OK) {
+        reply_db_failure(j->job.api, j->job.req, err);
+        return;
+    }
+    reply_event(j->job.api, j->job.req, j->event, rows);
+}
+
 static void event_read(void *ctx, enum err_code code, const struct err *err,
                        const struct db_rows *rows)
 {
-    struct job *j = ctx;
+    struct event_job *j = ctx;
+    struct api *a = j->job.api;
     if (code != ERR_OK) {
-        reply_db_failure(j->api, j->req, err);
+        reply_db_failure(a, j->job.req, err);
         return;
     }
     if (db_rows_n(rows) == 0) {
-        reply_problem(j->api, j->req, PROBLEM_EVENT_NOT_FOUND, NULL);
+        reply_problem(a, j->job.req, PROBLEM_EVENT_NOT_FOUND, NULL);
         return;
     }
-    struct event *e = event_from_row(rows, 0);
-    if (e == NULL) {
-        reply_problem(j->api, j->req, PROBLEM_OVERLOADED, NULL);
+    j->event = event_from_row(rows, 0);
+    if (j->event == NULL) {
+        reply_problem(a, j->job.req, PROBLEM_OVERLOADED, NULL);
         return;
     }
-    reply_event(j->api, j->req, e);
-    event_unref(&e);
+    if (!amends_can_hit(j->event)) {
+        reply_event(a, j->job.req, j->event, NULL);
+        return;
+    }
+    const struct db_arg args[] = {DB_ARG_I64S(&j->event->room_id, 1), DB_ARG_I64(j->event->id),
+                                  DB_ARG_I64(j->event->id)};
+    job_query(&j->job, SQL_AMENDS, args, ARRAY_LEN(args), event_amends_read);
 }
 
 static void find_event(struct api *a, struct http_req *req, int64_t id)
@@ -282,7 +359,7 @@ static void find_event(struct api *a, struct http_req *req, int64_t id)
     const struct feed *f = a->opts.feed;
     const struct event *e = feed_at(f, feed_seek(f, id - 1));
     if (e != NULL && e->id == id) {
-        reply_event(a, req, e);
+        reply_event(a, req, e, NULL);
         return;
     }
     if (feed_covers(f, id - 1)) {
@@ -295,7 +372,9 @@ static void find_event(struct api *a, struct http_req *req, int64_t id)
         return;
     }
     struct db_arg args[] = {DB_ARG_I64(id)};
-    job_query(job_new(a, req), SQL_EVENT_BY_ID, args, ARRAY_LEN(args), event_read);
+    struct event_job *j = mem_new(struct event_job);
+    job_start(&j->job, a, req, event_job_free);
+    job_query(&j->job, SQL_EVENT_BY_ID, args, ARRAY_LEN(args), event_read);
 }
 
 void handle_event(void *ctx, struct http_req *req)

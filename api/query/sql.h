@@ -55,6 +55,9 @@ enum {
     MINUTE_COLS,
 };
 
+/* Columns of AMENDS. */
+enum { AMEND_COL_TARGET_ID, AMEND_COL_BY_ID, AMEND_COL_WHAT, AMEND_COL_DATA };
+
 /* Columns of TOKENS: hash as hexadecimal digits, scopes joined by commas. */
 enum {
     TOKEN_COL_NAME,

@@ -125,6 +125,24 @@ static void batch_committed(struct writer *w)
     writer_proceed(w);
 }
 
+/* Of the steps between the lock and the mark, those that this batch needs. */
+static enum step step_after(const struct writer *w)
+{
+    if (w->park_id != 0) {
+        return w->step == STEP_LOCK ? STEP_PARK : STEP_SET;
+    }
+    if (w->step == STEP_LOCK && w->rewound) {
+        return STEP_REWIND;
+    }
+    if (w->step <= STEP_REWIND && w->n_stored > 0) {
+        return STEP_COPY;
+    }
+    if (w->step <= STEP_COPY && w->counts.n > 0) {
+        return STEP_COUNT;
+    }
+    return w->step <= STEP_COUNT && w->amends.n > 0 ? STEP_AMEND : STEP_SET;
+}
+
 static void on_step(void *ctx, enum err_code code, const struct err *err,
                     const struct db_rows *rows)
 {
@@ -164,20 +182,14 @@ static void on_step(void *ctx, enum err_code code, const struct err *err,
         /* Kinds that are only counted are no part of what the roll-up counts. */
         w->rewound = w->park_id == 0 && w->n_stored > 0 &&
                      upkeep_rolled_to(w->upkeep) > writer_first_minute(w);
-        w->step = w->park_id        ? STEP_PARK
-                  : w->rewound      ? STEP_REWIND
-                  : w->n_stored > 0 ? STEP_COPY
-                                    : STEP_COUNT;
+        w->step = step_after(w);
         break;
     case STEP_REWIND:
-        w->step = STEP_COPY;
-        break;
     case STEP_COPY:
-        w->step = w->counts.n > 0 ? STEP_COUNT : STEP_SET;
-        break;
     case STEP_COUNT:
+    case STEP_AMEND:
     case STEP_PARK:
-        w->step = STEP_SET;
+        w->step = step_after(w);
         break;
     case STEP_SET:
         w->step = STEP_COMMIT;
@@ -205,8 +217,12 @@ static bool encode_batch(struct writer *w)
     size_t bytes = 0;
     buf_clear(&w->copy);
     kind_count_clear(&w->counts);
+    amend_rows_clear(&w->amends);
     for (size_t i = 0; i < w->batch_n; i++) {
         bytes += w->batch[i]->bytes;
+        if (w->park_id != w->batch[i]->id) {
+            amend_rows_add(&w->amends, w->batch[i]);
+        }
         if ((w->opts.counted_kinds >> (unsigned)w->batch[i]->kind & 1) != 0) {
             kind_count_add(&w->counts, w->batch[i]);
         } else {
@@ -371,6 +387,7 @@ struct writer *writer_new(struct loop *loop, const struct writer_opts *opts, str
     /* Every byte may double by escaping; numbers take up to 300 bytes a row. */
     buf_init(&w->copy, opts->batch_bytes * 2 + opts->batch_rows * 300 + (size_t)64 * 1024);
     kind_count_init(&w->counts, opts->batch_rows);
+    amend_rows_init(&w->amends, opts->batch_rows);
     rng_seed_system(&w->rng);
     backoff_init(&w->backoff, RETRY_BASE_MS, RETRY_MAX_MS, 25);
     loop_timer_init(&w->timer, loop, on_timer, w);
@@ -419,6 +436,7 @@ static void one_closed(struct writer *w)
     writer_drop_batch(w);
     buf_deinit(&w->copy);
     kind_count_deinit(&w->counts);
+    amend_rows_deinit(&w->amends);
     mem_free(w->batch);
     mem_free(w);
     closed(ctx, committed);

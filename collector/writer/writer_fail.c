@@ -121,7 +121,7 @@ void writer_step_failed(struct writer *w, enum err_code code, const struct err *
         wait_ms(w, backoff_next_ms(&w->backoff, &w->rng));
         return;
     }
-    if (code == ERR_INVALID && step == STEP_COPY) {
+    if (code == ERR_INVALID && (step == STEP_COPY || step == STEP_AMEND)) {
         halve(w, err);
     } else {
         stats_inc(w->stats, STAT_BATCH_RETRIES);

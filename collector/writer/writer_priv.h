@@ -4,6 +4,7 @@
  */
 #pragma once
 
+#include "collector/writer/amend_rows.h"
 #include "collector/writer/kind_count.h"
 #include "collector/writer/upkeep.h"
 #include "collector/writer/writer.h"
@@ -26,6 +27,7 @@ enum step {
     STEP_REWIND, /* the batch reaches into minutes that are rolled up: they are counted again */
     STEP_COPY,
     STEP_COUNT, /* kinds that are not stored */
+    STEP_AMEND, /* what its events say about earlier ones */
     STEP_PARK,  /* one row that PostgreSQL refuses, kept aside with the reason */
     STEP_SET,
     STEP_COMMIT,
@@ -66,7 +68,8 @@ struct writer {
 
     struct event **batch; /* owned references, batch_n of them */
     size_t batch_n;
-    size_t n_stored;          /* of the batch; the rest is only counted */
+    size_t n_stored; /* of the batch; the rest is only counted */
+    struct amend_rows amends;
     struct kind_count counts; /* of the rest */
     bool batch_full;          /* the source probably has more */
     bool rewound;             /* its transaction takes the roll-up's mark back */

@@ -11,6 +11,50 @@ static enum err_code exec(struct writer *w, const struct db_stmt *stmt, const st
     return db_session_exec(w->session, stmt, args, n, w->on_step, w, err);
 }
 
+static enum err_code start_count(struct writer *w, struct err *err)
+{
+    static const struct db_stmt count = {
+        "writer_count",
+        "INSERT INTO room_minute_kind AS k (room_id, minute, kind, n) "
+        "SELECT room_id, minute, kind, n FROM unnest($1::int8[], $2::int8[], $3::int8[], "
+        "$4::int8[]) AS c(room_id, minute, kind, n) "
+        "ON CONFLICT (room_id, minute, kind) DO UPDATE SET n = k.n + excluded.n"};
+    const struct kind_count *c = &w->counts;
+    const struct db_arg args[] = {
+        DB_ARG_I64S(c->columns, c->n), DB_ARG_I64S(c->columns + c->max, c->n),
+        DB_ARG_I64S(c->columns + 2 * c->max, c->n), DB_ARG_I64S(c->columns + 3 * c->max, c->n)};
+    return exec(w, &count, args, ARRAY_LEN(args), err);
+}
+
+static enum err_code start_amend(struct writer *w, struct err *err)
+{
+    /* LIMIT: 10000 events are hit by one. The batch's own rows are there already. */
+    static const struct db_stmt amend = {
+        "writer_amend",
+        "INSERT INTO amend (room_id, target_id, by_id, what, data) "
+        "SELECT a.room_id, t.id, a.by_id, a.what, nullif(a.data, '')::json "
+        "FROM unnest($1::int8[], $2::int8[], $3::int8[], $4::int8[], $5::int8[], $6::text[], "
+        "$7::text[]) AS a(how, room_id, key, by_id, from_id, what, data) CROSS JOIN LATERAL ("
+        "(SELECT e.id FROM event e WHERE a.how = 0 AND e.room_id = a.room_id "
+        "AND e.id >= a.from_id AND e.id < a.by_id AND e.kind NOT IN (1, 10, 12) AND e.kind = 6 "
+        "AND e.item_id = a.key) UNION ALL "
+        "(SELECT e.id FROM event e WHERE a.how > 0 AND e.room_id = a.room_id "
+        "AND e.id >= a.from_id AND e.id < a.by_id AND e.kind = 1 "
+        "AND (a.how = 3 OR a.how = 1 AND e.nkey = a.key OR a.how = 2 AND e.actor = a.key) "
+        "ORDER BY e.id DESC LIMIT 10000)) AS t ON CONFLICT DO NOTHING"};
+    const struct amend_rows *a = &w->amends;
+    const struct db_arg args[] = {
+        DB_ARG_I64S(a->numbers, a->n),
+        DB_ARG_I64S(a->numbers + a->max, a->n),
+        DB_ARG_I64S(a->numbers + 2 * a->max, a->n),
+        DB_ARG_I64S(a->numbers + 3 * a->max, a->n),
+        DB_ARG_I64S(a->numbers + 4 * a->max, a->n),
+        DB_ARG_TEXTS(a->texts, a->n),
+        DB_ARG_TEXTS(a->texts + a->max, a->n),
+    };
+    return exec(w, &amend, args, ARRAY_LEN(args), err);
+}
+
 enum err_code writer_start_step(struct writer *w, struct err *err)
 {
     static const struct db_stmt node = {
@@ -36,12 +80,6 @@ enum err_code writer_start_step(struct writer *w, struct err *err)
     static const struct db_stmt park = {"writer_park",
                                         "INSERT INTO parked_event (id, node, at_ms, reason, line) "
                                         "VALUES ($1, $2::int8, $3, $4, $5) ON CONFLICT DO NOTHING"};
-    static const struct db_stmt count = {
-        "writer_count",
-        "INSERT INTO room_minute_kind AS k (room_id, minute, kind, n) "
-        "SELECT room_id, minute, kind, n FROM unnest($1::int8[], $2::int8[], $3::int8[], "
-        "$4::int8[]) AS c(room_id, minute, kind, n) "
-        "ON CONFLICT (room_id, minute, kind) DO UPDATE SET n = k.n + excluded.n"};
     static const struct db_stmt set = {
         "writer_set", "UPDATE writer_mark SET last_id = $2, alive_ms = $3 WHERE node = $1::int8"};
     static const struct db_stmt commit = {"writer_commit", "COMMIT"};
@@ -64,13 +102,10 @@ enum err_code writer_start_step(struct writer *w, struct err *err)
     }
     case STEP_COPY:
         return db_session_copy(w->session, BATCH_COPY_SQL, buf_str(&w->copy), w->on_step, w, err);
-    case STEP_COUNT: {
-        const struct kind_count *c = &w->counts;
-        const struct db_arg args[] = {
-            DB_ARG_I64S(c->columns, c->n), DB_ARG_I64S(c->columns + c->max, c->n),
-            DB_ARG_I64S(c->columns + 2 * c->max, c->n), DB_ARG_I64S(c->columns + 3 * c->max, c->n)};
-        return exec(w, &count, args, ARRAY_LEN(args), err);
-    }
+    case STEP_COUNT:
+        return start_count(w, err);
+    case STEP_AMEND:
+        return start_amend(w, err);
     case STEP_PARK:
         return exec(w, &park,
                     (const struct db_arg[]){DB_ARG_I64(w->batch[0]->id), me, now,

@@ -399,6 +399,8 @@ static void fill(struct db *db, const struct query *q, struct db_rows *r)
     case SQL_COUNT_ALL:
         count_events(db, q, r);
         return;
+    case SQL_AMENDS:
+        return; /* nothing was amended */
     case SQL_TOKENS:
         tokens(db, r);
         return;
