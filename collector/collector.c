@@ -10,6 +10,7 @@
 #include "collector/wire/decode.h"
 #include "collector/wire/inflate.h"
 #include "server/core/assert.h"
+#include "server/core/log.h"
 #include "server/core/mem.h"
 #include "server/loop/loop.h"
 #include "server/stats/prom.h"
@@ -55,6 +56,22 @@ static struct room *find(const struct collector *c, int64_t id)
     return i < c->n && room_id(c->rooms[i]) == id ? c->rooms[i] : NULL;
 }
 
+static void scrape_transports(const struct collector *c, struct buf *labels, struct buf *out)
+{
+    size_t n[TRANSPORT_KINDS] = {0};
+    for (size_t i = 0; i < c->n; i++) {
+        if (room_state(c->rooms[i]) == ROOM_LIVE) {
+            n[room_transport(c->rooms[i])]++;
+        }
+    }
+    prom_head(out, "danmakud_rooms_live", "gauge", "Rooms with a connection by transport.");
+    for (unsigned k = 0; k < TRANSPORT_KINDS; k++) {
+        buf_clear(labels);
+        buf_printf(labels, "transport=\"%s\"%c", transport_kind_name((enum transport_kind)k), 0);
+        prom_i64(out, "danmakud_rooms_live", labels->data, (int64_t)n[k]);
+    }
+}
+
 static void scrape(void *ctx, struct buf *out)
 {
     const struct collector *c = ctx;
@@ -67,6 +84,7 @@ static void scrape(void *ctx, struct buf *out)
         buf_printf(&labels, "state=\"%s\"%c", t->states[s].name, 0);
         prom_i64(out, "danmakud_rooms", labels.data, (int64_t)c->env.by_state[s].n);
     }
+    scrape_transports(c, &labels, out);
     prom_head(out, "danmakud_commands_total", "counter",
               "Messages of upstream by command and what decoding them gave.");
     static const char *const statuses[] = {"ok", "unknown", "broken"};
@@ -88,6 +106,45 @@ static void scrape(void *ctx, struct buf *out)
     buf_deinit(&labels);
 }
 
+/* One counter per note: a note without its row in counters.def does not compile. */
+static const enum stats_row note_stats[] = {
+#define X(name, label, text) [NET_NOTE_##name] = STAT_NET_##name,
+    NET_NOTE_TABLE(X)
+#undef X
+};
+
+static void on_note(void *ctx, enum net_note note)
+{
+    struct collector *c = ctx;
+    stats_inc(c->env.stats, note_stats[note]);
+}
+
+static struct net_opts net_opts_of(const struct collector_opts *opts, bool tls)
+{
+    return (struct net_opts){.user_agent = opts->user_agent, .tls = tls, .ca_file = opts->ca_file};
+}
+
+enum err_code collector_check(const struct collector_opts *opts, struct err *err)
+{
+    /* Those of the system are not the configuration's fault. */
+    const struct net_opts net = net_opts_of(opts, opts->ca_file && *opts->ca_file);
+    return net_opts_check(&net, err);
+}
+
+static struct net *make_net(struct collector *c, struct loop *loop,
+                            const struct collector_opts *opts)
+{
+    const bool tls = opts->endpoints ? opts->tls : endpoint_list_has(c->hosts, TRANSPORT_WSS);
+    const struct net_opts net_opts = net_opts_of(opts, tls);
+    struct net *net = net_new(loop);
+    struct err err;
+    if (net_configure(net, &net_opts, &err) != ERR_OK) {
+        LOG(ERROR, "collector", "wss cannot be used", KV_CSTR("err", err.msg));
+    }
+    net_on_note(net, on_note, c);
+    return net;
+}
+
 struct collector *collector_new(struct loop *loop, const struct collector_opts *opts,
                                 struct stats *stats)
 {
@@ -101,7 +158,7 @@ struct collector *collector_new(struct loop *loop, const struct collector_opts *
     c->max_rooms = opts->max_rooms;
     c->env = (struct room_env){
         .loop = loop,
-        .net = net_new(loop),
+        .net = make_net(c, loop, opts),
         .pacer = pacer_new(loop, opts->connect_interval_ms, &c->rng),
         .stats = stats,
         .decoder = decoder_new(),

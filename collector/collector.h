@@ -25,9 +25,12 @@ struct registry;
 struct stats;
 
 struct collector_opts {
-    const struct str *hosts; /* "host:port", tcp */
+    const struct str *hosts; /* "host:port", tcp; or "wss://host:port", "ws://host:port" */
     size_t n_hosts;
     const struct endpoint_provider *endpoints; /* who says where to connect; NULL: `hosts` */
+    bool tls;            /* `endpoints` may name wss hosts (of `hosts` it is seen) */
+    const char *ca_file; /* PEM: who may vouch for wss hosts; NULL or "": whom the system trusts */
+    const char *user_agent; /* of websocket handshakes; NULL or "": a browser's */
     int64_t connect_interval_ms;
     int64_t heartbeat_interval_ms;
     int64_t heartbeat_timeout_ms;
@@ -39,6 +42,8 @@ struct collector_opts {
     void *ctx;
 };
 
+/* What collector_new could only log. ERR_INVALID: the certificates cannot be read, or the user agent is no text. */
+MUST_CHECK enum err_code collector_check(const struct collector_opts *opts, struct err *err);
 struct collector *collector_new(struct loop *loop, const struct collector_opts *opts,
                                 struct stats *stats);
 /* Stops reading at once, closes all connections, then calls closed once; freed by then. */
@@ -57,6 +62,7 @@ struct collector_room_info {
     const char *state;          /* "connect", "live", "backoff", ... (room_state.def) */
     const char *last_close;     /* close reason of the last connection, "" if none */
     struct str host;            /* lent until the next call into the collector */
+    const char *transport;      /* "tcp", "ws" or "wss" of the last try, "" if none */
     int64_t connected_since_ms; /* wall; 0 when not live */
     int64_t next_try_ms;        /* wall; 0 unless waiting */
     int64_t last_event_ms;      /* wall of the last message; 0 none */

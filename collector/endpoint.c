@@ -129,6 +129,16 @@ static void list_ask(void *ctx, const struct endpoint_ask *ask, endpoint_done_fn
     loop_defer(l->loop, answer_now, a);
 }
 
+bool endpoint_list_has(const struct endpoint_list *l, enum transport_kind kind)
+{
+    for (size_t i = 0; i < l->n; i++) {
+        if (l->endpoints[i].kind == kind) {
+            return true;
+        }
+    }
+    return false;
+}
+
 struct endpoint_provider endpoint_list_provider(struct endpoint_list *l)
 {
     return (struct endpoint_provider){list_ask, l};

@@ -152,7 +152,12 @@ static void on_endpoint(void *ctx, enum err_code code, const struct endpoint *ep
 
 static void prepare(struct room *r)
 {
-    const struct endpoint_ask ask = {r->id, r->n_tries, r->token_failed};
+    const struct endpoint_ask ask = {
+        .room_id = r->id,
+        .attempt = r->n_tries,
+        .token_failed = r->token_failed,
+        .rank = endpoint_choice_rank(&r->choice, loop_now_ms(r->env->loop)),
+    };
     r->n_asking++;
     fsm_move(&r->fsm, ROOM_PREPARE, "asking for a host");
     r->env->endpoints.ask(r->env->endpoints.ctx, &ask, on_endpoint, r);
@@ -213,6 +218,9 @@ static void schedule(struct room *r, enum close_reason why, const char *detail)
     r->next_try_mono_ms = loop_now_ms(r->env->loop) + delay_ms;
     r->next_try_wall_ms = loop_wall_ms(r->env->loop) + delay_ms;
     r->token_failed = why == CLOSE_AUTH_REJECTED || why == CLOSE_AUTH_CLOSED;
+    if (why == CLOSE_CONNECT || why == CLOSE_CONNECT_TIMEOUT || why == CLOSE_HANDSHAKE) {
+        endpoint_choice_failed(&r->choice, loop_now_ms(r->env->loop));
+    }
     log_end(r, why, detail, delay_ms);
     r->n_failed_tries++;
 }
@@ -299,6 +307,7 @@ void room_authenticated(struct room *r)
     struct room_env *env = r->env;
     r->was_live = true;
     r->token_failed = false;
+    endpoint_choice_worked(&r->choice);
     r->live_mono_ms = loop_now_ms(env->loop);
     r->live_wall_ms = loop_wall_ms(env->loop);
     r->n_connects++;
@@ -406,6 +415,7 @@ static void on_slot(void *ctx)
         .host = str_of(r->host),
         .port = r->port,
         .timeout_ms = ROOM_CONNECT_TIMEOUT_MS,
+        .message_max = (r->env->limits ? r->env->limits : &packet_limits_default)->packet_bytes,
     };
     struct err err;
     r->n_tries++;
@@ -511,6 +521,11 @@ enum room_state room_state(const struct room *r)
     return (enum room_state)r->fsm.state;
 }
 
+enum transport_kind room_transport(const struct room *r)
+{
+    return r->kind;
+}
+
 void room_seen(struct room *r, int64_t nkey)
 {
     (void)repeat_seen(&r->repeat, nkey);
@@ -524,6 +539,7 @@ void room_info(const struct room *r, struct collector_room_info *ret)
         .state = states[r->fsm.state].name,
         .last_close = r->ever_closed ? reasons[r->last_close].name : "",
         .host = str_of(r->peer),
+        .transport = r->peer ? transport_kind_name(r->kind) : "",
         .connected_since_ms = live ? r->live_wall_ms : 0,
         .next_try_ms = r->fsm.state == ROOM_BACKOFF ? r->next_try_wall_ms : 0,
         .last_event_ms = r->last_event_ms,

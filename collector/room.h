@@ -91,5 +91,6 @@ void room_start(struct room *r); /* from idle; later calls do nothing */
 void room_close(struct room *r, void (*closed)(void *ctx), void *ctx);
 int64_t room_id(const struct room *r);
 enum room_state room_state(const struct room *r);
+enum transport_kind room_transport(const struct room *r); /* of the last try */
 void room_seen(struct room *r, int64_t nkey);
 void room_info(const struct room *r, struct collector_room_info *ret);

@@ -24,6 +24,7 @@ struct room {
     struct pacer_slot slot;
     struct backoff backoff;
     struct repeat repeat;
+    struct endpoint_choice choice; /* of the transport */
 
     char *peer;  /* owned: "host:port" of the last try, NULL before the first */
     char *host;  /* owned, from the endpoint's answer to the connection's start */

@@ -57,27 +57,54 @@ static void keep(char **text, struct str given)
     memcpy(*text, given.ptr, given.len);
 }
 
-enum err_code net_configure(struct net *net, const struct net_opts *opts, struct err *err)
+static enum err_code check_texts(const struct net_opts *opts, struct err *err)
 {
-    const struct str user_agent = text_of(opts->user_agent, defaults.user_agent);
-    const struct str origin = text_of(opts->origin, defaults.origin);
-    const struct str path = text_of(opts->path, defaults.path);
-    ASSERT(net->n_open == 0);
-    if (!ws_is_text(user_agent) || !ws_is_text(origin) || !ws_is_text(path) ||
-        user_agent.len > TEXT_MAX || origin.len > TEXT_MAX || path.len > TEXT_MAX ||
-        path.ptr[0] != '/' || memchr(path.ptr, ' ', path.len)) {
-        return err_set(err, ERR_INVALID, "user agent, origin or path does not fit into a request");
-    }
-    struct tls_ctx *tls = NULL;
-    if (opts->tls) {
-        const enum err_code rc = tls_ctx_new(opts->ca_file, &tls, err);
-        if (rc != ERR_OK) {
-            return rc;
+    const struct {
+        struct str text;
+        const char *name;
+    } texts[] = {
+        {text_of(opts->user_agent, defaults.user_agent), "user agent"},
+        {text_of(opts->origin, defaults.origin), "origin"},
+        {text_of(opts->path, defaults.path), "path"},
+    };
+    for (size_t i = 0; i < ARRAY_LEN(texts); i++) {
+        if (!ws_is_text(texts[i].text) || texts[i].text.len > TEXT_MAX) {
+            return err_set(err, ERR_INVALID, "%s does not fit into a request", texts[i].name);
         }
     }
-    keep(&net->user_agent, user_agent);
-    keep(&net->origin, origin);
-    keep(&net->path, path);
+    if (texts[2].text.ptr[0] != '/' || memchr(texts[2].text.ptr, ' ', texts[2].text.len)) {
+        return err_set(err, ERR_INVALID, "path does not begin with /, or has blanks");
+    }
+    return ERR_OK;
+}
+
+/* *ret is NULL when no tls is asked for. */
+static enum err_code make_tls(const struct net_opts *opts, struct tls_ctx **ret, struct err *err)
+{
+    const enum err_code rc = check_texts(opts, err);
+    *ret = NULL;
+    return rc == ERR_OK && opts->tls ? tls_ctx_new(opts->ca_file, ret, err) : rc;
+}
+
+enum err_code net_opts_check(const struct net_opts *opts, struct err *err)
+{
+    struct tls_ctx *tls;
+    const enum err_code rc = make_tls(opts, &tls, err);
+    tls_ctx_free(tls);
+    return rc;
+}
+
+enum err_code net_configure(struct net *net, const struct net_opts *opts, struct err *err)
+{
+    struct tls_ctx *tls;
+    ASSERT(net->n_open == 0);
+    const enum err_code rc = make_tls(opts, &tls, err);
+    if (rc != ERR_OK) {
+        return rc;
+    }
+    keep(&net->user_agent, text_of(opts->user_agent, defaults.user_agent));
+    keep(&net->origin, text_of(opts->origin, defaults.origin));
+    keep(&net->path, text_of(opts->path, defaults.path));
     tls_ctx_free(net->tls);
     net->tls = tls;
     return ERR_OK;

@@ -94,6 +94,8 @@ struct net_opts {
     bool tls; /* wss as well: loads the trusted certificates (startup only: reads files) */
     const char *ca_file; /* PEM; only these are trusted. NULL or "": those of the system */
 };
+/* Whether net_configure would succeed. */
+MUST_CHECK enum err_code net_opts_check(const struct net_opts *opts, struct err *err);
 /* Before the first transport. ERR_INVALID: a text that does not fit into a request, a file without certificates. */
 MUST_CHECK enum err_code net_configure(struct net *net, const struct net_opts *opts,
                                        struct err *err);

@@ -276,6 +276,8 @@ static void make_collector(struct app *app)
     const struct collector_opts opts = {
         .hosts = hosts,
         .n_hosts = c->upstream_hosts.n,
+        .ca_file = c->upstream_ca_file,
+        .user_agent = c->user_agent,
         .connect_interval_ms = c->connect_interval,
         .heartbeat_interval_ms = c->heartbeat_interval,
         .heartbeat_timeout_ms = c->heartbeat_timeout,

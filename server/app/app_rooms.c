@@ -3,6 +3,7 @@
 
 #include <arpa/inet.h>
 
+#include "collector/endpoint.h"
 #include "server/core/mem.h"
 
 enum { ROOMS_RETRY_MS = 2000 };
@@ -50,6 +51,33 @@ bool app_listen_parse(const char *text, struct listen_at *ret)
     return inet_pton(AF_INET6, ret->address, &v6) == 1;
 }
 
+static void check_upstream(const struct config *config, struct buf *problems)
+{
+    const struct collector_opts opts = {
+        .ca_file = config->upstream_ca_file,
+        .user_agent = config->user_agent,
+    };
+    struct str kinds[TRANSPORT_KINDS + 1];
+    struct endpoint_order order;
+    struct endpoint ep;
+    struct err err = {0};
+    size_t n = 0;
+    for (size_t i = 0; i < config->upstream_hosts.n; i++) {
+        if (endpoint_parse(str_of(config->upstream_hosts.items[i]), &ep, &err) != ERR_OK) {
+            buf_printf(problems, "upstream_hosts: %s\n", err.msg);
+        }
+    }
+    for (; n < config->transport.n && n < ARRAY_LEN(kinds); n++) {
+        kinds[n] = str_of(config->transport.items[n]);
+    }
+    if (endpoint_order_parse(kinds, n, &order, &err) != ERR_OK) {
+        buf_printf(problems, "transport: %s\n", err.msg);
+    }
+    if (collector_check(&opts, &err) != ERR_OK) {
+        buf_printf(problems, "upstream_ca_file, user_agent: %s\n", err.msg);
+    }
+}
+
 bool app_check_config(const struct config *config, struct buf *problems)
 {
     size_t before = problems->len;
@@ -66,15 +94,7 @@ bool app_check_config(const struct config *config, struct buf *problems)
                        config->rooms.items[i]);
         }
     }
-    for (size_t i = 0; i < config->upstream_hosts.n; i++) {
-        const char *host = config->upstream_hosts.items[i];
-        const char *colon = strrchr(host, ':');
-        uint64_t port = 0;
-        if (colon == NULL || colon == host || !str_to_u64(str_of(colon + 1), &port) || port == 0 ||
-            port > UINT16_MAX) {
-            buf_printf(problems, "upstream_hosts: %s is not host:port\n", host);
-        }
-    }
+    check_upstream(config, problems);
     if (config->rooms.n > 0 && config->upstream_hosts.n == 0) {
         buf_put(problems, STR("upstream_hosts: needed to collect the rooms of `rooms`\n"));
     }
