@@ -166,16 +166,7 @@ static void reload(struct app *app)
     struct buf notes;
     buf_init(&problems, 65536);
     buf_init(&notes, 65536);
-    struct config *fresh = NULL;
-    enum err_code code = config_load(app->source, &fresh, &problems);
-    if (code == ERR_OK && !app_check_config(fresh, &problems)) {
-        code = ERR_INVALID;
-    }
-    config_free(fresh);
-    if (code == ERR_OK) {
-        code = config_reload(app->config, app->source, &problems, &notes);
-    }
-    if (code != ERR_OK) {
+    if (config_reload(app->config, app->source, &problems, &notes) != ERR_OK) {
         LOG(ERROR, "app", "configuration not reloaded, nothing changed",
             KV_STR("problems", buf_str(&problems)));
     } else {
@@ -373,7 +364,7 @@ int app_run(struct config *config, const struct config_source *source)
     struct app *app = mem_new(struct app);
     app->config = config;
     app->source = source;
-    ASSERT(app_listen_parse(config->listen, &app->listen)); /* app_check_config has run */
+    ASSERT(app_listen_parse(config->listen, &app->listen)); /* app_check has run */
     app_step_down(config);
     app->loop = loop_new();
     make_memory(app);

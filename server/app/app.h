@@ -21,5 +21,7 @@ MUST_CHECK int app_token(struct config *config, const char *const *args, size_t 
 /* `danmakud decode ...`; needs no configuration. */
 MUST_CHECK int app_decode(const char *const *args, size_t n_args);
 
-/* What config.c cannot know: room ids, addresses. Problems as lines; false if there is any. */
-bool app_check_config(const struct config *config, struct buf *problems);
+/* For config_source.check: room ids, addresses, hosts, kinds. */
+void app_check(const struct config *config, struct config_check *check);
+/* What is worth saying of a configuration without problems, as lines; for check-config. */
+void app_check_notes(const struct config *config, struct buf *out);

@@ -14,7 +14,7 @@ static bool must_be_stored(enum event_kind kind)
     return kind == EVENT_DANMAKU || event_kind_is_paid(kind);
 }
 
-uint32_t app_counted_kinds(const struct config *config, struct buf *problems)
+uint32_t app_counted_kinds(const struct config *config, struct config_check *check)
 {
     uint32_t stored = 0;
     uint32_t counted = 0;
@@ -26,8 +26,8 @@ uint32_t app_counted_kinds(const struct config *config, struct buf *problems)
         enum event_kind kind = event_kind_parse(name);
         uint32_t named = all ? UINT32_MAX : kind != EVENT_KIND_NONE ? bit(kind) : 0;
         stored = without ? stored & ~named : stored | named;
-        if (named == 0 && problems != NULL) {
-            buf_printf(problems, "store_kinds: " STR_FMT " is no kind of events\n", STR_ARG(name));
+        if (named == 0 && check != NULL) {
+            config_problem(check, "store_kinds", "" STR_FMT " is no kind of events", STR_ARG(name));
         }
     }
     for (unsigned k = EVENT_KIND_NONE + 1; k < EVENT_KIND_END; k++) {
@@ -37,9 +37,9 @@ uint32_t app_counted_kinds(const struct config *config, struct buf *problems)
         }
         if (!must_be_stored(kind)) {
             counted |= bit(kind);
-        } else if (problems != NULL) {
-            buf_printf(problems, "store_kinds: %s is missing; it is always stored\n",
-                       event_kind_name(kind));
+        } else if (check != NULL) {
+            config_problem(check, "store_kinds", "%s is missing; it is always stored",
+                           event_kind_name(kind));
         }
     }
     return counted;

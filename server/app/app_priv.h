@@ -115,13 +115,15 @@ void app_coverage_flush(struct app *app);
 void app_on_mark(void *ctx, int64_t last_id);
 void app_warm_next(struct app *app);
 
-/* app_kinds.c: bit set of the kinds that store_kinds leaves out; problems as lines */
-uint32_t app_counted_kinds(const struct config *config, struct buf *problems);
+/* app_kinds.c: bit set of the kinds that store_kinds leaves out; check may be NULL */
+uint32_t app_counted_kinds(const struct config *config, struct config_check *check);
 
 /* app_rooms.c: rooms from the configuration; what the api may know of them */
 void app_rooms_apply(struct app *app);
 void app_rooms_note(void *app); /* in table room; again until it worked */
 struct api_ops app_api_ops(struct app *app);
+
+/* app_check.c */
 bool app_listen_parse(const char *text, struct listen_at *ret);
 bool app_room_parse(const char *text, int64_t *ret);
 

@@ -1,115 +1,9 @@
-/* Rooms and addresses of the configuration, and what the api may know of the collector. */
+/* Rooms of the configuration, and what the api may know of the collector. */
 #include "server/app/app_priv.h"
 
-#include <arpa/inet.h>
-
-#include "collector/endpoint.h"
 #include "server/core/mem.h"
 
 enum { ROOMS_RETRY_MS = 2000 };
-
-bool app_room_parse(const char *text, int64_t *ret)
-{
-    return str_to_i64(str_of(text), ret) && *ret > 0;
-}
-
-bool app_listen_parse(const char *text, struct listen_at *ret)
-{
-    struct str s = str_of(text);
-    size_t colon = s.len;
-    while (colon > 0 && s.ptr[colon - 1] != ':') {
-        colon--;
-    }
-    if (colon == 0) {
-        return false;
-    }
-    struct str host = str_sub(s, 0, colon - 1);
-    uint64_t port = 0;
-    if (!str_to_u64(str_sub(s, colon, s.len), &port) || port > UINT16_MAX) {
-        return false;
-    }
-    if (host.len >= 2 && host.ptr[0] == '[' && host.ptr[host.len - 1] == ']') {
-        host = str_sub(host, 1, host.len - 1);
-    }
-    if (str_eq(host, STR("localhost"))) {
-        host = STR("127.0.0.1");
-    }
-    if (host.len == 0 || host.len >= sizeof(ret->address)) {
-        return false;
-    }
-    memcpy(ret->address, host.ptr, host.len);
-    ret->address[host.len] = '\0';
-    ret->port = (uint16_t)port;
-
-    struct in_addr v4;
-    struct in6_addr v6;
-    if (inet_pton(AF_INET, ret->address, &v4) == 1) {
-        ret->loopback = (ntohl(v4.s_addr) >> 24) == 127;
-        return true;
-    }
-    ret->loopback = inet_pton(AF_INET6, ret->address, &v6) == 1 && IN6_IS_ADDR_LOOPBACK(&v6);
-    return inet_pton(AF_INET6, ret->address, &v6) == 1;
-}
-
-static void check_upstream(const struct config *config, struct buf *problems)
-{
-    const struct collector_opts opts = {
-        .ca_file = config->upstream_ca_file,
-        .user_agent = config->user_agent,
-    };
-    struct str kinds[TRANSPORT_KINDS + 1];
-    struct endpoint_order order;
-    struct endpoint ep;
-    struct err err = {0};
-    size_t n = 0;
-    for (size_t i = 0; i < config->upstream_hosts.n; i++) {
-        if (endpoint_parse(str_of(config->upstream_hosts.items[i]), &ep, &err) != ERR_OK) {
-            buf_printf(problems, "upstream_hosts: %s\n", err.msg);
-        }
-    }
-    for (; n < config->transport.n && n < ARRAY_LEN(kinds); n++) {
-        kinds[n] = str_of(config->transport.items[n]);
-    }
-    if (endpoint_order_parse(kinds, n, &order, &err) != ERR_OK) {
-        buf_printf(problems, "transport: %s\n", err.msg);
-    }
-    if (collector_check(&opts, &err) != ERR_OK) {
-        buf_printf(problems, "upstream_ca_file, user_agent: %s\n", err.msg);
-    }
-}
-
-bool app_check_config(const struct config *config, struct buf *problems)
-{
-    size_t before = problems->len;
-    struct listen_at at;
-    int64_t room = 0;
-    if (!app_listen_parse(config->listen, &at)) {
-        buf_printf(problems,
-                   "listen: %s is not address:port with a numeric address, e.g. 127.0.0.1:8080\n",
-                   config->listen);
-    }
-    for (size_t i = 0; i < config->rooms.n; i++) {
-        if (!app_room_parse(config->rooms.items[i], &room)) {
-            buf_printf(problems, "rooms: %s is not a room id (a positive number)\n",
-                       config->rooms.items[i]);
-        }
-    }
-    check_upstream(config, problems);
-    if (config->rooms.n > 0 && config->upstream_hosts.n == 0) {
-        buf_put(problems, STR("upstream_hosts: needed to collect the rooms of `rooms`\n"));
-    }
-    if ((int64_t)config->rooms.n > config->max_rooms) {
-        buf_printf(problems, "rooms: %zu rooms, but max_rooms is %lld\n", config->rooms.n,
-                   (long long)config->max_rooms);
-    }
-    (void)app_counted_kinds(config, problems);
-    enum log_level level;
-    if (log_level_parse(str_of(config->log_level), &level) != 0) {
-        buf_printf(problems, "log_level: %s is none of debug, info, warn, error\n",
-                   config->log_level);
-    }
-    return problems->len == before;
-}
 
 /* Makes the collector's rooms those of the configuration. */
 struct stale_rooms {
@@ -196,7 +90,7 @@ void app_rooms_apply(struct app *app)
         int64_t id = 0;
         struct err err = {0};
         if (!app_room_parse(app->config->rooms.items[i], &id)) {
-            continue; /* app_check_config has refused it */
+            continue; /* app_check has refused it */
         }
         enum err_code code = collector_add(app->collector, id, &err);
         if (code != ERR_OK && code != ERR_CONFLICT) {

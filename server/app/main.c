@@ -50,6 +50,7 @@ static int with_config(const struct options *o, struct config *config, struct bu
         return app_token(config, o->args, o->n_args);
     case COMMAND_CHECK_CONFIG:
         buf_put(out, STR("configuration ok\n"));
+        app_check_notes(config, out);
         return EXIT_OK;
     case COMMAND_PRINT_CONFIG:
         config_print(config, out);
@@ -112,10 +113,8 @@ int main(int argc, char **argv)
         }
     } else {
         /* All problems at once: those of the command line together with those of the configuration. */
+        o.source.check = app_check;
         code = config_load(&o.source, &config, &problems);
-        if (code == ERR_OK) {
-            (void)app_check_config(config, &problems);
-        }
         if (problems.len > 0 || code != ERR_OK) {
             print(stderr, &problems);
             status = EXIT_USAGE;

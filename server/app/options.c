@@ -37,6 +37,26 @@ static void flag_add(struct options *o, struct str key, struct str value)
     o->flags[o->source.n_flags++] = buf_take(&b, &len);
 }
 
+static void option_unknown(struct str key, struct buf *problems)
+{
+    char like[64];
+    size_t n = 0;
+    for (; n < key.len && n < sizeof(like); n++) {
+        like[n] = key.ptr[n] == '-' ? '_' : key.ptr[n];
+    }
+    const char *near = config_key_like((struct str){like, n});
+    buf_printf(problems, "unknown option --" STR_FMT, STR_ARG(key));
+    if (near != NULL) {
+        buf_put(problems, STR("; did you mean --"));
+        for (const char *p = near; *p != '\0'; p++) {
+            buf_put_c(problems, *p == '_' ? '-' : *p);
+        }
+        buf_put(problems, STR("?\n"));
+    } else {
+        buf_put(problems, STR("; danmakud help lists them\n"));
+    }
+}
+
 /* One --key, --key=value or --key value at argv[*i]; moves *i to the last word used. */
 static void flag_parse(struct options *o, int argc, char **argv, int *i, struct buf *problems)
 {
@@ -72,8 +92,10 @@ static void flag_parse(struct options *o, int argc, char **argv, int *i, struct 
         return;
     }
     if (!known) {
-        buf_printf(problems, "unknown option --" STR_FMT "; danmakud help lists them\n",
-                   STR_ARG(key));
+        option_unknown(key, problems);
+        if (!has_value && *i + 1 < argc && argv[*i + 1][0] != '-') {
+            (*i)++; /* its value, most likely */
+        }
         return;
     }
     if (!has_value && is_bool) {

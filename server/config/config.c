@@ -18,11 +18,13 @@ struct origin {
     unsigned line; /* RANK_FILE */
 };
 
-struct loader {
+/* One load of all sources; the opaque struct config_check of the header. */
+struct config_check {
     struct config *c;     /* owned until it is given out */
     struct buf *problems; /* borrowed */
     size_t n_problems;
     struct origin origin[CONFIG_KEYS]; /* who set it last */
+    bool unusable[CONFIG_KEYS];        /* it could not be read, and was told */
     struct buf list;                   /* the list that continued lines extend */
 };
 
@@ -39,7 +41,7 @@ static void put_upper(struct buf *out, struct str name)
 }
 
 /* How the operator knows the setting: as he wrote it. */
-static void put_where(struct loader *l, struct origin from, struct str name)
+static void put_where(struct config_check *l, struct origin from, struct str name)
 {
     switch (from.rank) {
     case RANK_DEFAULT:
@@ -62,22 +64,54 @@ static void put_where(struct loader *l, struct origin from, struct str name)
     buf_put(l->problems, STR(": "));
 }
 
-static void problem(struct loader *l, struct origin from, struct str name, const char *fmt, ...)
-    ATTR_PRINTF(4, 5);
-static void problem(struct loader *l, struct origin from, struct str name, const char *fmt, ...)
+static void tell(struct config_check *l, struct origin from, struct str name, const char *fmt,
+                 va_list args) ATTR_PRINTF(4, 0);
+static void tell(struct config_check *l, struct origin from, struct str name, const char *fmt,
+                 va_list args)
 {
     char msg[MSG_BYTES];
-    va_list args;
-    va_start(args, fmt);
     (void)vsnprintf(msg, sizeof msg, fmt, args);
-    va_end(args);
     l->n_problems++;
     put_where(l, from, name);
     buf_put(l->problems, str_of(msg));
     buf_put_c(l->problems, '\n');
 }
 
-static void unknown(struct loader *l, struct origin from, struct str name)
+static void problem(struct config_check *l, struct origin from, struct str name, const char *fmt,
+                    ...) ATTR_PRINTF(4, 5);
+static void problem(struct config_check *l, struct origin from, struct str name, const char *fmt,
+                    ...)
+{
+    const struct config_key *k = config_key_find(name);
+    if (k != NULL) {
+        l->unusable[index_of(k)] = true;
+    }
+    va_list args;
+    va_start(args, fmt);
+    tell(l, from, name, fmt, args);
+    va_end(args);
+}
+
+void config_problem(struct config_check *check, const char *key, const char *fmt, ...)
+{
+    const struct config_key *k = config_key_find(str_of(key));
+    ASSERT(k != NULL);
+    if (check->unusable[index_of(k)]) {
+        return;
+    }
+    va_list args;
+    va_start(args, fmt);
+    tell(check, check->origin[index_of(k)], str_of(key), fmt, args);
+    va_end(args);
+}
+
+const char *config_key_like(struct str name)
+{
+    const struct config_key *near = config_key_nearest(name);
+    return near != NULL ? near->name : NULL;
+}
+
+static void unknown(struct config_check *l, struct origin from, struct str name)
 {
     const struct config_key *near = config_key_nearest(name);
     if (near == NULL) {
@@ -97,7 +131,8 @@ static void unknown(struct loader *l, struct origin from, struct str name)
     problem(l, from, name, "there is no such setting; did you mean %s?", hint);
 }
 
-static void set(struct loader *l, const struct config_key *k, struct origin from, struct str value)
+static void set(struct config_check *l, const struct config_key *k, struct origin from,
+                struct str value)
 {
     struct err err;
     if (config_value_set(l->c, k, value, &err) != ERR_OK) {
@@ -110,13 +145,13 @@ static void set(struct loader *l, const struct config_key *k, struct origin from
 
 static void on_file_syntax(void *ctx, unsigned line)
 {
-    struct loader *l = ctx;
+    struct config_check *l = ctx;
     l->n_problems++;
     buf_printf(l->problems, "%s:%u: neither a comment nor key = value\n", l->c->file, line);
 }
 
 /* One more line of the key above; only lists have several. */
-static void continue_list(struct loader *l, const struct config_key *k, struct origin from,
+static void continue_list(struct config_check *l, const struct config_key *k, struct origin from,
                           struct str value)
 {
     if (k->type != CONFIG_LIST || memchr(value.ptr, '=', value.len) != NULL) {
@@ -132,7 +167,7 @@ static void continue_list(struct loader *l, const struct config_key *k, struct o
 static void on_file_pair(void *ctx, unsigned line, struct str section, struct str name,
                          struct str value, bool continued)
 {
-    struct loader *l = ctx;
+    struct config_check *l = ctx;
     const struct origin from = {RANK_FILE, line};
     if (section.len > 0 && !str_eq(section, STR("danmakud"))) {
         problem(l, from, name, "there is no section [" STR_FMT "]; keys need none",
@@ -158,7 +193,7 @@ static void on_file_pair(void *ctx, unsigned line, struct str section, struct st
     set(l, k, from, value);
 }
 
-static void load_file(struct loader *l)
+static void load_file(struct config_check *l)
 {
     const struct config_file_sink sink = {.ctx = l, .pair = on_file_pair, .syntax = on_file_syntax};
     struct err err;
@@ -183,7 +218,7 @@ static bool split_env(const char *entry, struct str *ret_name, struct str *ret_v
     return true;
 }
 
-static void load_env_one(struct loader *l, struct str name, struct str value)
+static void load_env_one(struct config_check *l, struct str name, struct str value)
 {
     const struct origin from = {RANK_ENV, 0};
     char lower[ENV_NAME_BYTES];
@@ -206,7 +241,7 @@ static void load_env_one(struct loader *l, struct str name, struct str value)
     }
 }
 
-static void load_env(struct loader *l, char *const *envp)
+static void load_env(struct config_check *l, char *const *envp)
 {
     struct str name;
     struct str value;
@@ -234,7 +269,7 @@ static const char *file_name(const struct config_source *src)
 
 /* --- the flags --- */
 
-static void load_flags(struct loader *l, const struct config_source *src)
+static void load_flags(struct config_check *l, const struct config_source *src)
 {
     const struct origin from = {RANK_FLAG, 0};
     for (size_t i = 0; i < src->n_flags; i++) {
@@ -256,7 +291,7 @@ static void load_flags(struct loader *l, const struct config_source *src)
 
 /* --- secrets in files --- */
 
-static void load_secret(struct loader *l, const struct config_key *secret,
+static void load_secret(struct config_check *l, const struct config_key *secret,
                         const struct config_key *file)
 {
     const struct origin from = l->origin[index_of(file)];
@@ -290,7 +325,7 @@ static void load_secret(struct loader *l, const struct config_key *secret,
     buf_deinit(&text);
 }
 
-static void load_secrets(struct loader *l)
+static void load_secrets(struct config_check *l)
 {
     for (size_t i = 0; i < CONFIG_KEYS; i++) {
         char name[ENV_NAME_BYTES];
@@ -307,7 +342,7 @@ static void load_secrets(struct loader *l)
 enum err_code config_load(const struct config_source *src, struct config **ret,
                           struct buf *problems)
 {
-    struct loader l = {.c = mem_new(struct config), .problems = problems};
+    struct config_check l = {.c = mem_new(struct config), .problems = problems};
     buf_init(&l.list, CONFIG_TEXT_LIMIT);
     for (size_t i = 0; i < CONFIG_KEYS; i++) {
         config_value_default(l.c, &config_keys[i]);
@@ -322,6 +357,9 @@ enum err_code config_load(const struct config_source *src, struct config **ret,
     load_env(&l, src->environ);
     load_flags(&l, src);
     load_secrets(&l);
+    if (src->check != NULL) {
+        src->check(l.c, &l);
+    }
     buf_deinit(&l.list);
     if (l.n_problems > 0) {
         config_free(l.c);

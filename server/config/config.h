@@ -33,13 +33,24 @@ struct config {
     char *file; /* owned; path of the INI file that was read, or NULL */
 };
 
-/* What the command line and the environment say; both borrowed. */
+/* The loading under way, for config_problem. */
+struct config_check;
+
+/* What the command line and the environment say; all borrowed. */
 struct config_source {
     const char *file;         /* --config, or NULL: then DANMAKUD_CONFIG, then none */
     const char *const *flags; /* "key=value", as options.c split them */
     size_t n_flags;
     char *const *environ;
+    /* What a type and its bounds cannot say; runs with every load, also when other keys are wrong (they hold their
+     * default then). NULL: nothing. */
+    void (*check)(const struct config *c, struct config_check *check);
 };
+
+/* A problem of a key, told where the operator set it ("danmakud.ini:12: rooms: ..."). Says nothing of a key that could
+ * not be read: that was told, and what it holds is not what the operator meant. */
+void config_problem(struct config_check *check, const char *key, const char *fmt, ...)
+    ATTR_PRINTF(3, 4);
 
 /* All problems as lines into problems (borrowed buf); ERR_INVALID if there is any. */
 MUST_CHECK enum err_code config_load(const struct config_source *src, struct config **ret,
@@ -51,7 +62,8 @@ MUST_CHECK enum err_code config_reload(struct config *c, const struct config_sou
 void config_free(struct config *c);
 
 bool config_is_key(const char *flag_name, bool *ret_is_bool); /* "query-timeout" */
-void config_print(const struct config *c, struct buf *out);   /* effective INI, secrets as *** */
-void config_write_docs(struct buf *out);                      /* docs/configuration.md */
-void config_write_help(struct buf *out);                      /* the options part of --help */
+const char *config_key_like(struct str name); /* the key that was meant; NULL: none is near */
+void config_print(const struct config *c, struct buf *out); /* effective INI, secrets as *** */
+void config_write_docs(struct buf *out);                    /* docs/configuration.md */
+void config_write_help(struct buf *out);                    /* the options part of --help */
 void config_write_example(struct buf *out); /* an INI file with every key commented out */

@@ -48,6 +48,25 @@ def test_every_problem_of_the_file_is_told_with_its_line(tmp_path):
     assert "danmakud.ini:3" in r.stderr and "rigns" in r.stderr
 
 
+def test_what_cannot_be_read_hides_nothing_else(tmp_path):
+    """A file with a bad number, a flag that does not exist, and rooms, address and host that make no sense: all of it."""
+    ini = tmp_path / "danmakud.ini"
+    ini.write_text("batch_rows = many\nrooms = 12,\n  abc\ntransport = udp\n")
+    r = cli("check-config", "--config", str(ini), "--romms", "7", "--listen", "nowhere",
+            DANMAKUD_UPSTREAM_HOSTS="host-without-port")
+    assert r.returncode == 2
+    for word in (":1: batch_rows", ":3: rooms: abc", ":4: transport", "--romms; did you mean --rooms?", "--listen: nowhere",
+                 "DANMAKUD_UPSTREAM_HOSTS: "):
+        assert word in r.stderr, (word, r.stderr)
+    assert len(r.stderr.splitlines()) == 6, r.stderr
+
+
+def test_check_config_tells_what_a_public_address_needs():
+    r = cli("check-config", "--listen", "0.0.0.0:8080")
+    assert r.returncode == 0 and "token add" in r.stdout
+    assert "note" not in cli("check-config", "--listen", "0.0.0.0:8080", "--allow-public").stdout
+
+
 def test_check_config_knows_rooms_and_addresses():
     r = cli("check-config", "--rooms", "12,abc", "--listen", "nowhere", "--upstream-hosts", "host-without-port")
     assert r.returncode == 2

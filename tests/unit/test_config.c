@@ -61,6 +61,7 @@ struct sources {
     const char *ini; /* NULL: no file */
     const char *env[8];
     const char *flags[8];
+    void (*check)(const struct config *c, struct config_check *check);
 };
 
 static enum err_code load(struct fixture *f, const struct sources *from)
@@ -69,7 +70,7 @@ static enum err_code load(struct fixture *f, const struct sources *from)
     for (size_t i = 0; from->env[i] != NULL; i++) {
         env[i] = mem_dup(from->env[i], strlen(from->env[i]));
     }
-    struct config_source src = {.environ = env, .flags = from->flags};
+    struct config_source src = {.environ = env, .flags = from->flags, .check = from->check};
     while (from->flags[src.n_flags] != NULL) {
         src.n_flags++;
     }
@@ -214,6 +215,28 @@ static void test_all_problems_at_once(void **state)
            "--ring-byte: there is no such setting; did you mean --ring-bytes?\n"
            "--ring-bytes: \"1k\" is outside of 1M to 64G\n"
            "--max-rooms: needs a value\n");
+}
+
+static void check_rooms(const struct config *c, struct config_check *check)
+{
+    for (size_t i = 0; i < c->rooms.n; i++) {
+        config_problem(check, "rooms", "%s is odd", c->rooms.items[i]);
+    }
+    config_problem(check, "batch_rows", "%lld is too many", (long long)c->batch_rows);
+    config_problem(check, "node", "not this one");
+}
+
+/* What the caller checks is told with the rest, where it was set, and never of a value that could not be read. */
+static void test_checked_with_the_rest(void **state)
+{
+    struct fixture *f = *state;
+    const enum err_code rc = LOAD(f, .ini = "rooms = 3,\n  5\nbatch_rows = x\n",
+                                  .env = {"DANMAKUD_NODE=1"}, .check = check_rooms);
+    assert_int_equal(rc, ERR_INVALID);
+    expect_problems(f, "t.ini:3: batch_rows: \"x\" is not a whole number\n"
+                       "t.ini:2: rooms: 3 is odd\n"
+                       "t.ini:2: rooms: 5 is odd\n"
+                       "DANMAKUD_NODE: not this one\n");
 }
 
 static void test_indented_keys(void **state)
@@ -481,14 +504,23 @@ static void test_help(void **state)
 int main(int argc, char **argv)
 {
     static const struct CMUnitTest tests[] = {
-        TEST(test_defaults),      TEST(test_defaults_are_allowed),
-        TEST(test_precedence),    TEST(test_file_from_environment),
-        TEST(test_ini_syntax),    TEST(test_all_problems_at_once),
-        TEST(test_indented_keys), TEST(test_numbers),
-        TEST(test_bad_text),      TEST(test_secret_never_shown),
-        TEST(test_secret_files),  TEST(test_reload),
-        TEST(test_is_key),        TEST(test_print_reads_back),
-        TEST(test_documents),     TEST(test_example_loads),
+        TEST(test_defaults),
+        TEST(test_defaults_are_allowed),
+        TEST(test_precedence),
+        TEST(test_file_from_environment),
+        TEST(test_ini_syntax),
+        TEST(test_all_problems_at_once),
+        TEST(test_checked_with_the_rest),
+        TEST(test_indented_keys),
+        TEST(test_numbers),
+        TEST(test_bad_text),
+        TEST(test_secret_never_shown),
+        TEST(test_secret_files),
+        TEST(test_reload),
+        TEST(test_is_key),
+        TEST(test_print_reads_back),
+        TEST(test_documents),
+        TEST(test_example_loads),
         TEST(test_help),
     };
     return run_tests(argc, argv, tests, ARRAY_LEN(tests));
