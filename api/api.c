@@ -1,5 +1,7 @@
 #include "api/api.h"
 
+#include <ctype.h>
+
 #include "api/amends.h"
 #include "api/api_priv.h"
 #include "api/auth.h"
@@ -23,6 +25,12 @@ static const struct http_route routes[] = {
 #undef X
 };
 
+static const char *const route_scopes[] = {
+#define X(METHOD, path, handler, scope, operation_id) #scope,
+#include "api/routes.def"
+#undef X
+};
+
 static const char *const route_methods[] = {
 #define X(METHOD, path, handler, scope, operation_id) #METHOD,
 #include "api/routes.def"
@@ -32,8 +40,19 @@ static const char *const route_methods[] = {
 void api_print_routes(struct buf *out)
 {
     for (size_t i = 0; i < ARRAY_LEN(routes); i++) {
-        buf_printf(out, "%s %s %s\n", route_methods[i], routes[i].path, routes[i].operation_id);
+        buf_printf(out, "%s %s ", route_methods[i], routes[i].path);
+        for (const char *p = route_scopes[i]; *p != '\0'; p++) { /* as in tokens: users:read */
+            buf_put_c(out, *p == '_' ? ':' : (char)tolower((unsigned char)*p));
+        }
+        buf_printf(out, " %s\n", routes[i].operation_id);
     }
+}
+
+/* Streams were let in by rights that somebody has lost; who still has his connects again. */
+static void on_narrowed(void *ctx)
+{
+    struct api *a = ctx;
+    hub_rotate_all(a->hub);
 }
 
 struct api *api_new(const struct api_opts *opts)
@@ -50,6 +69,8 @@ struct api *api_new(const struct api_opts *opts)
         .db = opts->db,
         .stats = opts->stats,
         .open = opts->local_only || opts->config->allow_public,
+        .narrowed = on_narrowed,
+        .ctx = a,
     });
     return a;
 }

@@ -60,6 +60,23 @@ static bool read_row(const struct db_rows *rows, size_t row, struct token *ret)
     return token_scopes_parse(db_text(rows, row, TOKEN_COL_SCOPES), &ret->scopes);
 }
 
+static const struct token *find(const struct auth *auth, const uint8_t *hash);
+
+/* Has anybody lost a right against what was known before? */
+static bool is_narrower(const struct auth *auth, const struct token *old, size_t n_old)
+{
+    if (n_old == 0) {
+        return auth->n_tokens > 0;
+    }
+    for (size_t i = 0; i < n_old; i++) {
+        const struct token *t = find(auth, old[i].hash);
+        if (t == NULL || (old[i].scopes & ~t->scopes) != 0 || t->expires_ms < old[i].expires_ms) {
+            return true;
+        }
+    }
+    return false;
+}
+
 static void take_rows(struct auth *auth, const struct db_rows *rows)
 {
     size_t n = db_rows_n(rows);
@@ -77,7 +94,8 @@ static void take_rows(struct auth *auth, const struct db_rows *rows)
         LOG(WARN, "auth", "too many tokens, the last ones by name are not accepted",
             KV_I64("max", AUTH_TOKENS_MAX));
     }
-    mem_free(auth->tokens);
+    struct token *old = auth->tokens;
+    size_t n_old = auth->n_tokens;
     auth->tokens = tokens;
     auth->n_tokens = good;
     /* A row that was not understood still says that the operator wants tokens. */
@@ -85,7 +103,12 @@ static void take_rows(struct auth *auth, const struct db_rows *rows)
         auth->n_tokens = 1;
         tokens[0] = (struct token){.scopes = 0, .expires_ms = 0};
     }
+    bool narrower = auth->loaded && is_narrower(auth, old, n_old);
     auth->loaded = true;
+    mem_free(old);
+    if (narrower && auth->opts.narrowed != NULL) {
+        auth->opts.narrowed(auth->opts.ctx);
+    }
 }
 
 static void tokens_read(void *ctx, enum err_code code, const struct err *err,

@@ -2,8 +2,9 @@
  *
  * Tokens are read from table api_token at start, every AUTH_REFRESH_MS, and when one is presented that is not known
  * (at most once per AUTH_MISS_MS), so a new token works at once, a revoked one is refused within half a minute, and none
- * of it needs the database to be there at the moment of the request. A stream that is open then ends when it is rotated
- * (HUB_LIFE_MAX_MS).
+ * of it needs the database to be there at the moment of the request. When a reading takes rights away (a token is gone
+ * or has fewer scopes, or the first one closes an open service), opts.narrowed is called, so that streams opened with
+ * them can be ended.
  *
  * Without any token in the table everybody has SCOPES_ANONYMOUS, if the operator allows that (opts.open). As long as
  * the table was never read, nobody gets in: requests wait for it.
@@ -36,6 +37,8 @@ struct auth_opts {
     struct db *db;
     struct stats *stats;
     bool open; /* without tokens, everybody may read and stream */
+    void (*narrowed)(void *ctx);
+    void *ctx;
 };
 
 struct auth *auth_new(const struct auth_opts *opts); /* starts reading the table */

@@ -195,6 +195,11 @@ void hub_open(struct hub *h, struct http_req *req, const struct hub_opts *opts)
 void hub_end_all(struct hub *h)
 {
     h->ending = true;
+    hub_rotate_all(h);
+}
+
+void hub_rotate_all(struct hub *h)
+{
     for (struct list_node *node = list_first(&h->streams); node != NULL;
          node = list_next(&h->streams, node)) {
         stream_end(CONTAINER_OF(node, struct stream, node));

@@ -43,7 +43,9 @@ enum {
 struct hub *hub_new(struct api *a);
 void hub_free(struct hub *h); /* every stream is gone by then */
 size_t hub_n(const struct hub *h);
-void hub_end_all(struct hub *h); /* each stream ends after what it has begun to send */
+/* Each stream ends after what it has begun to send; clients connect again and go on behind their last id. */
+void hub_rotate_all(struct hub *h);
+void hub_end_all(struct hub *h); /* the same, and there are no new ones */
 /* An array of all kinds but those of the bit set. */
 void hub_put_kinds(struct json_out *w, uint32_t without);
 

@@ -90,7 +90,10 @@ static void added(void *ctx, enum err_code code, const struct err *err, const st
     } else {
         buf_put(&c->out, str_of(c->token));
         buf_put_c(&c->out, '\n');
-        buf_put(&c->err, STR("keep it: it is not shown again\n"));
+        buf_put(&c->err,
+                STR("keep it: it is not shown again. From now on every request needs a token "
+                    "(Authorization: Bearer ...);\n"
+                    "services that run notice at the first use of one, or within 30 s\n"));
     }
     end_now(c);
 }
@@ -207,7 +210,11 @@ static void revoked(void *ctx, enum err_code code, const struct err *err,
         buf_put(&c->err, STR("there is no token of this name\n"));
         c->exit_code = EXIT_FAILED;
     } else {
-        buf_put(&c->out, STR("revoked; running services notice within 30 s\n"));
+        buf_put(
+            &c->out,
+            STR("revoked; services that run notice within 30 s, and its streams end. Without any "
+                "token a service on 127.0.0.1\n"
+                "is open to everybody who can reach it: see danmakud token list\n"));
     }
     end_now(c);
 }

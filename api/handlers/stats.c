@@ -155,10 +155,12 @@ static void count_ring(struct stats_job *j, int64_t after_id)
     const struct feed *f = j->job.api->opts.feed;
     if (j->named.n > 0) { /* by the room's own links */
         uint64_t seq = feed_room_last(f, j->named.rooms[0]);
-        while (seq != FEED_NO_SEQ && feed_at(f, seq)->id > after_id) {
+        size_t n = 0;
+        for (; seq != FEED_NO_SEQ && feed_at(f, seq)->id > after_id && n < READER_RING_MAX; n++) {
             minutes_add_event(&j->minutes, feed_at(f, seq));
             seq = feed_room_prev(f, seq);
         }
+        j->pending = j->pending || n == READER_RING_MAX;
         return;
     }
     uint64_t end = feed_head(f);

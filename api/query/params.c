@@ -111,6 +111,13 @@ static void parse_duration(struct params *p, enum param which, struct str value)
     }
 }
 
+/* For people who mistyped one. */
+static const char all_kinds[] =
+#define X(NAME, number, text, ...) " " text
+#include "server/event/event_kind.def"
+#undef X
+    ;
+
 static void parse_kinds(struct params *p, enum param which, struct str value)
 {
     struct str rest = value;
@@ -121,7 +128,8 @@ static void parse_kinds(struct params *p, enum param which, struct str value)
             char scratch[UTF8_CLEAN_MAX(PARAMS_NAME_BYTES)];
             struct str shown = clean_cut(name, 32, scratch);
             params_error(p, str_of(param_specs[which].name), "invalid_parameter",
-                         "has an unknown kind: \"" STR_FMT "\"", STR_ARG(shown));
+                         "has an unknown kind: \"" STR_FMT "\"; there are%s", STR_ARG(shown),
+                         all_kinds);
             return;
         }
         p->kinds |= UINT32_C(1) << kind;

@@ -133,8 +133,18 @@ static bool parse_rfc3339(struct str text, int64_t *ret_ms, const char **ret_rea
     int64_t of_day;
     int64_t offset;
     char c;
-    if (!take_date(&s, &days) || !take_any(&s, "Tt", &c) || !take_time_of_day(&s, &of_day)) {
-        *ret_reason = "is neither RFC 3339 nor integer milliseconds";
+    if (!take_date(&s, &days)) {
+        bool is_date = text.len >= 10 && text.ptr[4] == '-' && text.ptr[7] == '-';
+        *ret_reason = is_date ? "has a date that does not exist"
+                              : "is neither RFC 3339 nor integer milliseconds";
+        return false;
+    }
+    if (s.p == s.end) {
+        *ret_reason = "has no time of day: append T00:00:00Z";
+        return false;
+    }
+    if (!take_any(&s, "Tt", &c) || !take_time_of_day(&s, &of_day)) {
+        *ret_reason = "has no valid time of day: it is hh:mm:ss after a T";
         return false;
     }
     if (s.p == s.end) {

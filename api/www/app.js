@@ -159,7 +159,7 @@ function listen(source, generation) {
   source.addEventListener("hello", (message) => {
     if (generation !== state.generation) return;
     const hello = JSON.parse(message.data);
-    for (const kind of hello.replayable_kinds) source.addEventListener(kind, onEvent);
+    for (const kind of state.kinds) source.addEventListener(kind, onEvent);
     $("version").textContent = hello.server;
     mark($("link"), "connected", true);
     state.retryMs = RETRY_MIN_MS;
@@ -187,6 +187,7 @@ function reconnect(why) {
 async function connect() {
   const generation = state.generation;
   try {
+    state.kinds ??= (await request(`${API}/capabilities`)).data.kinds;
     const url = await streamUrl();
     if (generation !== state.generation) return;
     state.source = new EventSource(url);

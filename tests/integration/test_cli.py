@@ -4,6 +4,7 @@ import re
 import subprocess
 
 import harness
+from harness import wait_for
 
 ROOT = os.path.join(os.path.dirname(__file__), "..", "..")
 
@@ -95,8 +96,9 @@ def test_routes_and_openapi_agree():
         spec = yaml.safe_load(f)
     documented = {(method.upper(), path) for path, item in spec["paths"].items()
                   for method in item if method in ("get", "post", "put", "patch", "delete")}
-    routes = {tuple(line.split()[:2]) for line in cli("print-routes").stdout.splitlines() if line}
-    assert routes == documented
+    printed = [line.split() for line in cli("print-routes").stdout.splitlines() if line]
+    assert {tuple(p[:2]) for p in printed} == documented
+    assert ["GET", "/api/v1/events/stream", "stream", "streamEvents"] in printed
 
 
 def test_migrate_and_schema_exit_codes(postgres, database, rows):
@@ -116,6 +118,21 @@ def test_public_address_needs_a_token(postgres, database):
     r = cli("run", "--database-url", url, "--listen", "0.0.0.0:0")
     assert r.returncode == 2, r.stderr
     assert "token add" in r.stderr
+
+
+def test_first_token_ends_the_streams_of_everybody(postgres, database, danmakud):
+    d = danmakud()
+    stream = d.get("/api/v1/events/stream", stream=True)
+    lines = stream.iter_lines()
+    assert any(line == b"event: hello" for line in lines)
+    added = cli("token", "add", "overlay", "--database-url", postgres.url(database))
+    assert added.returncode == 0 and "every request needs a token" in added.stderr
+    ok = {"Authorization": "Bearer " + re.search(r"dmk_[A-Za-z0-9_-]+", added.stdout).group(0)}
+    wait_for("the token", lambda: d.get("/api/v1/rooms", headers=ok).status_code == 200)
+    for _ in lines:
+        pass  # until danmakud ends it
+    assert d.get("/api/v1/events/stream", stream=True).status_code == 401
+    assert d.get("/api/v1/events/stream", headers=ok, stream=True).status_code == 200
 
 
 def test_tokens(postgres, database, danmakud, rows):

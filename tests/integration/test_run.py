@@ -47,6 +47,27 @@ def processes_of(d):
     return found
 
 
+def test_run_refuses_what_is_no_port(tree):
+    d, who = tree
+    for port in ("99999", "-1", "http"):
+        p = subprocess.run([f"{d}/run", "--no-install", "--build-dir", "b", "--port", port], capture_output=True, text=True, cwd=d,
+                           timeout=harness.TIMEOUT, **who)
+        assert (p.returncode, "0 to 65535" in p.stderr) == (2, True), p.stderr
+
+
+def test_run_finds_a_file_named_from_here(tree):
+    """The configuration is read, and its problems told with its full name."""
+    d, who = tree
+    with open(f"{d}/my.ini", "w", encoding="ascii") as f:
+        f.write("rooms = none\n")
+    os.mkdir(f"{d}/elsewhere")
+    env = {"PATH": f"{d}/bin:{os.environ['PATH']}", "HOME": d}
+    for argument in (["--config", "../my.ini"], ["--config=../my.ini"]):
+        p = subprocess.run(["../run", "--no-install", "--build-dir", f"{d}/b", "--data-dir", f"{d}/data", "--", *argument],
+                           capture_output=True, text=True, cwd=f"{d}/elsewhere", timeout=harness.TIMEOUT, env=env, **who)
+        assert p.returncode == 2 and f"{d}/my.ini:1: rooms: none" in p.stderr, p.stderr
+
+
 @pytest.mark.parametrize("how", ["ctrl_c", "terminal_closed"])
 def test_run_stops_all_of_it(tree, how):
     d, who = tree
