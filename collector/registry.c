@@ -2,6 +2,7 @@
 
 #include <string.h>
 
+#include "collector/wire/outline.h"
 #include "server/core/assert.h"
 #include "server/core/mem.h"
 
@@ -9,6 +10,7 @@
 struct registry {
     struct registry_entry *entries; /* owned, max */
     char (*names)[DECODE_CMD_MAX];  /* owned, max */
+    char **shapes;                  /* owned, max; each owned or NULL */
     uint32_t *slots;                /* owned: place + 1, 0 free */
     size_t n_slots;                 /* a power of two, at least twice max */
     size_t n;
@@ -26,6 +28,7 @@ struct registry *registry_new(size_t max)
     }
     r->entries = mem_new_array(struct registry_entry, max);
     r->names = mem_zero_or_abort(max, sizeof *r->names);
+    r->shapes = mem_new_array(char *, max);
     r->slots = mem_new_array(uint32_t, r->n_slots);
     return r;
 }
@@ -35,6 +38,10 @@ void registry_free(struct registry *r)
     if (!r) {
         return;
     }
+    for (size_t i = 0; i < r->n; i++) {
+        mem_free(r->shapes[i]);
+    }
+    mem_free(r->shapes);
     mem_free(r->entries);
     mem_free(r->names);
     mem_free(r->slots);
@@ -75,6 +82,34 @@ void registry_note(struct registry *r, struct str cmd, enum decode_status status
     struct registry_entry *e = &r->entries[r->slots[s] - 1];
     e->last_ms = wall_ms;
     e->n[status]++;
+    if (status != DECODE_OK) {
+        e->first_bad_ms = e->first_bad_ms == 0 ? wall_ms : e->first_bad_ms;
+        e->last_bad_ms = wall_ms;
+    }
+}
+
+void registry_sample(struct registry *r, struct str cmd, struct str json, const char *reason)
+{
+    const size_t s = find(r, cmd);
+    if (r->slots[s] == 0) {
+        return; /* among those that found no place */
+    }
+    const size_t at = r->slots[s] - 1;
+    struct registry_entry *e = &r->entries[at];
+    const uint64_t n = e->n[DECODE_UNKNOWN] + e->n[DECODE_BROKEN];
+    e->reason = reason != NULL ? reason : e->reason;
+    if ((n & (n - 1)) != 0) {
+        return; /* the 1st, 2nd, 4th, 8th, ... is looked at */
+    }
+    struct buf b;
+    buf_init(&b, OUTLINE_MAX);
+    if (outline_write(&b, json) && b.len > e->shape.len) {
+        size_t len = 0;
+        mem_free(r->shapes[at]);
+        r->shapes[at] = buf_take(&b, &len);
+        e->shape = (struct str){r->shapes[at], len};
+    }
+    buf_deinit(&b);
 }
 
 size_t registry_n(const struct registry *r)

@@ -63,6 +63,9 @@ static void on_message(void *ctx, struct str json)
         stats_add(env->stats, STAT_PARTS_LEFT_OUT, (int64_t)res.n_left_out);
     }
     registry_note(env->registry, res.cmd, res.status, now);
+    if (res.status != DECODE_OK) {
+        registry_sample(env->registry, res.cmd, json, res.reason);
+    }
     if (res.n > 0) {
         take_events(r, res.drafts, res.n);
     }

@@ -73,6 +73,28 @@ CREATE TABLE public.api_token (
 );
 
 --
+-- Name: command; Type: TABLE; Schema: public; Owner: -
+--
+
+CREATE TABLE public.command (
+    cmd_id integer NOT NULL,
+    cmd text NOT NULL
+);
+
+--
+-- Name: command_cmd_id_seq; Type: SEQUENCE; Schema: public; Owner: -
+--
+
+ALTER TABLE public.command ALTER COLUMN cmd_id ADD GENERATED ALWAYS AS IDENTITY (
+    SEQUENCE NAME public.command_cmd_id_seq
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1
+);
+
+--
 -- Name: coverage; Type: TABLE; Schema: public; Owner: -
 --
 
@@ -227,6 +249,24 @@ CREATE TABLE public.schema_migrations (
 );
 
 --
+-- Name: unknown_command; Type: TABLE; Schema: public; Owner: -
+--
+
+CREATE TABLE public.unknown_command (
+    cmd_id integer NOT NULL,
+    node smallint NOT NULL,
+    first_ms bigint NOT NULL,
+    last_ms bigint NOT NULL,
+    n_unknown bigint NOT NULL,
+    n_broken bigint NOT NULL,
+    run bigint NOT NULL,
+    run_unknown bigint NOT NULL,
+    run_broken bigint NOT NULL,
+    reason text,
+    shape json
+);
+
+--
 -- Name: writer_mark; Type: TABLE; Schema: public; Owner: -
 --
 
@@ -262,6 +302,20 @@ ALTER TABLE ONLY public.api_token
 
 ALTER TABLE ONLY public.api_token
     ADD CONSTRAINT api_token_pkey PRIMARY KEY (name);
+
+--
+-- Name: command command_cmd_key; Type: CONSTRAINT; Schema: public; Owner: -
+--
+
+ALTER TABLE ONLY public.command
+    ADD CONSTRAINT command_cmd_key UNIQUE (cmd);
+
+--
+-- Name: command command_pkey; Type: CONSTRAINT; Schema: public; Owner: -
+--
+
+ALTER TABLE ONLY public.command
+    ADD CONSTRAINT command_pkey PRIMARY KEY (cmd_id);
 
 --
 -- Name: coverage coverage_pkey; Type: CONSTRAINT; Schema: public; Owner: -
@@ -327,6 +381,13 @@ ALTER TABLE ONLY public.schema_migrations
     ADD CONSTRAINT schema_migrations_pkey PRIMARY KEY (version);
 
 --
+-- Name: unknown_command unknown_command_pkey; Type: CONSTRAINT; Schema: public; Owner: -
+--
+
+ALTER TABLE ONLY public.unknown_command
+    ADD CONSTRAINT unknown_command_pkey PRIMARY KEY (cmd_id, node);
+
+--
 -- Name: writer_mark writer_mark_pkey; Type: CONSTRAINT; Schema: public; Owner: -
 --
 
@@ -386,6 +447,13 @@ ALTER INDEX public.event_pkey ATTACH PARTITION public.event_default_pkey;
 --
 
 ALTER INDEX public.event_rare ATTACH PARTITION public.event_default_room_id_id_idx;
+
+--
+-- Name: unknown_command unknown_command_cmd_id_fkey; Type: FK CONSTRAINT; Schema: public; Owner: -
+--
+
+ALTER TABLE ONLY public.unknown_command
+    ADD CONSTRAINT unknown_command_cmd_id_fkey FOREIGN KEY (cmd_id) REFERENCES public.command(cmd_id);
 
 --
 -- PostgreSQL database dump complete

@@ -58,6 +58,17 @@ enum {
 /* Columns of AMENDS. */
 enum { AMEND_COL_TARGET_ID, AMEND_COL_BY_ID, AMEND_COL_WHAT, AMEND_COL_DATA };
 
+/* Columns of UNKNOWN_COMMANDS. */
+enum {
+    COMMAND_COL_CMD,
+    COMMAND_COL_UNKNOWN,
+    COMMAND_COL_BROKEN,
+    COMMAND_COL_FIRST_MS,
+    COMMAND_COL_LAST_MS,
+    COMMAND_COL_REASON,
+    COMMAND_COL_SHAPE,
+};
+
 /* Columns of TOKENS: hash as hexadecimal digits, scopes joined by commas. */
 enum {
     TOKEN_COL_NAME,

@@ -67,6 +67,7 @@ static void on_http_closed(void *ctx)
     api_free(app->api);
     app->api = NULL;
     app_coverage_stop(app);
+    app_commands_stop(app);
     db_close(app->db, on_db_closed, app);
 }
 
@@ -151,6 +152,7 @@ void app_stop(struct app *app, int exit_code)
     loop_timer_stop(&app->watchdog);
     loop_timer_stop(&app->start_retry);
     loop_timer_stop(&app->rooms_retry);
+    app_commands_flush(app);
     api_quiesce(app->api);
     if (app->http != NULL) {
         http_quiesce(app->http);
@@ -318,6 +320,7 @@ static void make_parts(struct app *app)
         .ctx = app,
     };
     make_collector(app);
+    app_commands_open(app);
     loop_timer_init(&app->rooms_retry, app->loop, app_rooms_note, app);
     const struct api_opts api = {
         .loop = app->loop,
@@ -385,6 +388,7 @@ int app_run(struct config *config, const struct config_source *source)
         status = app->exit_code;
     }
     app_coverage_close(app);
+    app_commands_close(app);
     guard_merge_free(app->guards);
     feed_free(app->feed);
     stats_free(app->stats);

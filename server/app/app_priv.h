@@ -50,6 +50,7 @@ struct app {
     struct feed *feed;
     struct spool *spool; /* NULL: data_dir cannot be used, events are in memory only */
     struct app_coverage *coverage;
+    struct app_commands *commands;
     struct db *db;
     struct writer *writer; /* NULL once it has closed */
     struct guard_merge *guards;
@@ -110,6 +111,12 @@ void app_coverage_gap(struct app *app, const struct spool_dropped *lost, const c
 int64_t app_coverage_safe_id(const struct app *app);
 /* The database takes something: do not wait for the timer. */
 void app_coverage_flush(struct app *app);
+
+/* app_commands.c: what nobody understood, on its way into table unknown_command */
+void app_commands_open(struct app *app);
+void app_commands_flush(struct app *app); /* do not wait for the timer */
+void app_commands_stop(struct app *app);
+void app_commands_close(struct app *app);
 
 /* app_start.c: what happens between the writer's mark and "ready" */
 void app_on_mark(void *ctx, int64_t last_id);

@@ -27,6 +27,37 @@ static void counts_by_name_and_status(void **state)
     registry_free(r);
 }
 
+static void shapes_of_what_is_not_understood(void **state)
+{
+    (void)state;
+    struct registry *r = registry_new(2);
+    const struct str cmd = STR("NEW_THING");
+    registry_note(r, cmd, DECODE_UNKNOWN, 1000);
+    registry_sample(r, cmd, STR("{\"cmd\":\"NEW_THING\"}"), NULL);
+    const struct registry_entry *e = registry_find(r, cmd);
+    assert_str_equal(e->shape, "{\"cmd\":\"string\"}");
+    assert_null(e->reason);
+    registry_note(r, cmd, DECODE_OK, 1500);
+    registry_note(r, cmd, DECODE_BROKEN, 2000); /* the second: the fuller shape stays from here */
+    registry_sample(r, cmd, STR("{\"cmd\":\"NEW_THING\",\"data\":[{\"uid\":7}]}"), "no data");
+    assert_str_equal(e->shape, "{\"cmd\":\"string\",\"data\":[{\"uid\":\"number\"}]}");
+    assert_string_equal(e->reason, "no data");
+    registry_note(r, cmd, DECODE_UNKNOWN, 3000); /* the third is not looked at */
+    registry_sample(r, cmd, STR("{\"a_key_that_would_make_the_shape_longer_than_it_is\":1}"), NULL);
+    registry_note(r, cmd, DECODE_UNKNOWN, 4000); /* the fourth is, and is poorer */
+    registry_sample(r, cmd, STR("{}"), NULL);
+    assert_str_equal(e->shape, "{\"cmd\":\"string\",\"data\":[{\"uid\":\"number\"}]}");
+    assert_string_equal(e->reason, "no data");
+    assert_int_equal(e->first_bad_ms, 1000);
+    assert_int_equal(e->last_bad_ms, 4000);
+    registry_note(r, STR("A"), DECODE_OK, 1);
+    registry_note(r, STR("B"), DECODE_UNKNOWN, 1);
+    registry_sample(r, STR("B"), STR("{}"), NULL); /* found no place */
+    assert_int_equal(registry_find(r, STR("A"))->first_bad_ms, 0);
+    assert_int_equal(registry_overflow(r), 1);
+    registry_free(r);
+}
+
 static void full_means_counted(void **state)
 {
     (void)state;
@@ -70,6 +101,7 @@ int main(int argc, char **argv)
 {
     static const struct CMUnitTest tests[] = {
         cmocka_unit_test(counts_by_name_and_status),
+        cmocka_unit_test(shapes_of_what_is_not_understood),
         cmocka_unit_test(full_means_counted),
         cmocka_unit_test(many_names),
     };
