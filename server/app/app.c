@@ -60,6 +60,12 @@ static void on_db_closed(void *ctx)
     app->signals = NULL;
 }
 
+static void close_db(void *ctx)
+{
+    struct app *app = ctx;
+    db_close(app->db, on_db_closed, app);
+}
+
 static void on_http_closed(void *ctx)
 {
     struct app *app = ctx;
@@ -67,8 +73,7 @@ static void on_http_closed(void *ctx)
     api_free(app->api);
     app->api = NULL;
     app_coverage_stop(app);
-    app_commands_stop(app);
-    db_close(app->db, on_db_closed, app);
+    app_commands_stop(app, close_db);
 }
 
 static void on_spool_closed(void *ctx)

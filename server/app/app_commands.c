@@ -10,6 +10,7 @@
 
 enum {
     FLUSH_MS = 10000,
+    LAST_FLUSH_MS = 2000,     /* LIMIT: what a stop waits for the database */
     COMMANDS_PER_FLUSH = 512, /* as many as the registry has */
     NAMES_MAX = 4096,         /* LIMIT: names in table command; those of later processes stay out */
 };
@@ -21,12 +22,25 @@ struct app_commands {
     int64_t *sent;  /* owned: the same, of the statement under way */
     size_t n_names; /* in the statement under way */
     bool sending;
-    bool failing; /* told once */
+    bool failing;               /* told once */
+    void (*stopped)(void *app); /* set: the last flush is under way */
 };
 
 static int64_t n_bad(const struct registry_entry *e)
 {
     return (int64_t)(e->n[DECODE_UNKNOWN] + e->n[DECODE_BROKEN]);
+}
+
+static void last_done(void *ctx)
+{
+    struct app *app = ctx;
+    struct app_commands *c = app->commands;
+    void (*const stopped)(void *app2) = c->stopped;
+    c->stopped = NULL;
+    loop_timer_stop(&c->timer);
+    if (stopped != NULL) {
+        stopped(app);
+    }
 }
 
 static void on_stored(void *ctx, enum err_code code, const struct err *err,
@@ -41,13 +55,19 @@ static void on_stored(void *ctx, enum err_code code, const struct err *err,
             LOG(WARN, "app", "counts of unknown commands not stored, trying again",
                 KV_CSTR("error", err->msg));
         }
-        return; /* the timer goes on */
+        if (c->stopped != NULL) {
+            last_done(app);
+        }
+        return; /* else the timer goes on */
     }
     c->failing = false;
     memcpy(c->told, c->sent, COMMANDS_PER_FLUSH * sizeof(*c->told));
     const size_t stored = db_rows_affected(rows);
     if (stored < c->n_names) {
         stats_add(app->stats, STAT_COMMANDS_UNSTORED, (int64_t)(c->n_names - stored));
+    }
+    if (c->stopped != NULL) {
+        last_done(app);
     }
 }
 
@@ -154,9 +174,13 @@ void app_commands_open(struct app *app)
     loop_timer_start(&c->timer, FLUSH_MS, FLUSH_MS);
 }
 
-void app_commands_stop(struct app *app)
+void app_commands_stop(struct app *app, void (*stopped)(void *app))
 {
-    loop_timer_stop(&app->commands->timer);
+    struct app_commands *c = app->commands;
+    loop_timer_stop(&c->timer);
+    c->stopped = stopped;
+    loop_timer_init(&c->timer, app->loop, last_done, app);
+    loop_timer_start(&c->timer, c->sending ? LAST_FLUSH_MS : 0, 0);
 }
 
 void app_commands_close(struct app *app)

@@ -115,7 +115,8 @@ void app_coverage_flush(struct app *app);
 /* app_commands.c: what nobody understood, on its way into table unknown_command */
 void app_commands_open(struct app *app);
 void app_commands_flush(struct app *app); /* do not wait for the timer */
-void app_commands_stop(struct app *app);
+/* stopped comes once the last flush is done, or not waited for any more; never before this returns. */
+void app_commands_stop(struct app *app, void (*stopped)(void *app));
 void app_commands_close(struct app *app);
 
 /* app_start.c: what happens between the writer's mark and "ready" */
