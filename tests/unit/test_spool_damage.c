@@ -25,7 +25,7 @@ int fsync(int fd)
 enum { EVENTS_MAX = 400, FILES_MAX = 8 };
 
 struct file {
-    char name[32];
+    char name[256];
     char *bytes; /* owned */
     size_t len;
     int64_t ids[EVENTS_MAX]; /* of its events, and where their records end */
@@ -43,14 +43,14 @@ static struct rig *of(void **state)
     return *state;
 }
 
-static void path_of(const struct rig *r, const struct file *f, char out[static TMP_PATH_BYTES + 64])
+static void path_of(const struct rig *r, const struct file *f, char out[static TMP_PATH_BYTES + 320])
 {
-    (void)snprintf(out, TMP_PATH_BYTES + 64, "%s/%s", r->dir, f->name);
+    (void)snprintf(out, TMP_PATH_BYTES + 320, "%s/%s", r->dir, f->name);
 }
 
 static void load_file(const struct rig *r, struct file *f)
 {
-    char path[TMP_PATH_BYTES + 64];
+    char path[TMP_PATH_BYTES + 320];
     struct stat st;
     struct spool_walk walk;
     struct spool_record record;
@@ -105,7 +105,7 @@ static void free_original(struct original *o)
 
 static void store(const struct rig *r, const struct file *f, size_t len)
 {
-    char path[TMP_PATH_BYTES + 64];
+    char path[TMP_PATH_BYTES + 320];
     path_of(r, f, path);
     (void)unlink(path); /* truncating would make ext4 write the file at once */
     int fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
