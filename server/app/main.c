@@ -25,8 +25,10 @@ static int docs(const struct options *o, struct buf *out)
         config_write_docs(out);
     } else if (str_eq(what, STR("example"))) {
         config_write_example(out);
+    } else if (str_eq(what, STR("man"))) {
+        options_man(out);
     } else {
-        (void)fputs("usage: danmakud docs configuration|example\n", stderr);
+        (void)fputs("usage: danmakud docs configuration|example|man\n", stderr);
         return EXIT_USAGE;
     }
     return EXIT_OK;

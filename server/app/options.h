@@ -21,7 +21,7 @@
     X(DECODE, "decode",                                                                            \
       "[--room N] [--at MS] FILE...|-: messages or frames in, events out as NDJSON")               \
     X(PRINT_ROUTES, "print-routes", "print the HTTP routes: method, path, scope, operation")       \
-    X(DOCS, "docs", "configuration | example: print the generated documentation")                  \
+    X(DOCS, "docs", "configuration | example | man: print the generated documentation")            \
     X(VERSION, "version", "print the version and those of the libraries")                          \
     X(HELP, "help", "this text")
 
@@ -45,3 +45,4 @@ MUST_CHECK enum err_code options_parse(int argc, char **argv, struct options *re
                                        struct buf *problems);
 void options_free(struct options *o);
 void options_help(struct buf *out);
+void options_man(struct buf *out); /* danmakud(1) */

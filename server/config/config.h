@@ -66,4 +66,7 @@ const char *config_key_like(struct str name); /* the key that was meant; NULL: n
 void config_print(const struct config *c, struct buf *out); /* effective INI, secrets as *** */
 void config_write_docs(struct buf *out);                    /* docs/configuration.md */
 void config_write_help(struct buf *out);                    /* the options part of --help */
+void config_write_man(struct buf *out);                     /* the options part of danmakud(1) */
+/* Text in roff: a backslash is written as such, a hyphen stays one, no line is a request. */
+void config_put_roff(struct buf *out, const char *text);
 void config_write_example(struct buf *out); /* an INI file with every key commented out */

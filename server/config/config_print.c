@@ -221,3 +221,51 @@ void config_write_docs(struct buf *out)
         put_doc_row(&config_keys[i], out);
     }
 }
+
+void config_put_roff(struct buf *out, const char *text)
+{
+    bool line_begins = true;
+    for (const char *p = text; *p != '\0'; p++) {
+        if (line_begins && (*p == '.' || *p == '\'')) {
+            buf_put(out, STR("\\&"));
+        }
+        line_begins = *p == '\n';
+        if (*p == '\\') {
+            buf_put(out, STR("\\e"));
+        } else if (*p == '-') {
+            buf_put(out, STR("\\-"));
+        } else {
+            buf_put_c(out, *p);
+        }
+    }
+}
+
+void config_write_man(struct buf *out)
+{
+    for (size_t i = 0; i < CONFIG_KEYS; i++) {
+        const struct config_key *k = &config_keys[i];
+        struct buf def;
+        buf_init(&def, CONFIG_TEXT_LIMIT);
+        put_default(k, &def);
+        buf_put_c(&def, '\0');
+        buf_put(out, STR(".TP\n\\fB\\-\\-"));
+        for (const char *p = k->name; *p != '\0'; p++) {
+            buf_put(out, *p == '_' ? STR("\\-") : (struct str){p, 1});
+        }
+        buf_put(out, STR("\\fR"));
+        if (k->type != CONFIG_BOOL) {
+            buf_put(out, STR("=\\fI"));
+            config_put_roff(out, k->unit);
+            buf_put(out, STR("\\fR"));
+        }
+        if (def.data[0] != '\0') {
+            buf_put(out, STR(" (default "));
+            config_put_roff(out, def.data);
+            buf_put_c(out, ')');
+        }
+        buf_put_c(out, '\n');
+        config_put_roff(out, k->doc);
+        buf_put(out, k->reloadable ? STR(" Read again on SIGHUP.\n") : STR("\n"));
+        buf_deinit(&def);
+    }
+}

@@ -90,6 +90,30 @@ def test_generated_docs_are_in_step():
             assert cli("docs", what).stdout == f.read(), f"danmakud docs {what} > {path}"
 
 
+def test_man_page_tells_every_command_and_option():
+    man = cli("docs", "man").stdout
+    page = subprocess.run(["man", "--warnings", "-l", "-"], input=man, capture_output=True, text=True, timeout=harness.TIMEOUT,
+                          env={**os.environ, "MANWIDTH": "100", "LC_ALL": "C.UTF-8"})
+    assert (page.returncode, page.stderr) == (0, ""), page.stderr
+    for word in re.findall(r"^  ((?:--)?[a-z][a-z-]+)\b", cli("help").stdout, re.M):
+        assert re.search(rf"^\s+{word}\b", page.stdout, re.M), word
+
+
+def test_install_keeps_what_the_operator_wrote(tmp_path):
+    """cmake --install: program, manual page, unit, and a configuration that is the operator's from then on."""
+    install = ["cmake", "--install", harness.BUILD, "--prefix", "/usr/local"]
+    env = {**os.environ, "DESTDIR": str(tmp_path)}
+    subprocess.run(install, check=True, env=env, capture_output=True, timeout=harness.TIMEOUT)
+    ini = tmp_path / "usr/local/etc/danmakud/danmakud.ini"
+    unit = (tmp_path / "usr/local/lib/systemd/system/danmakud.service").read_text()
+    assert os.access(tmp_path / "usr/local/bin/danmakud", os.X_OK) and (tmp_path / "usr/local/share/man/man1/danmakud.1").exists()
+    assert "ExecStart=/usr/local/bin/danmakud run --config /usr/local/etc/danmakud/danmakud.ini" in unit
+    assert cli("check-config", "--config", str(ini)).returncode == 0
+    ini.write_text("max_rooms = 7\n")
+    subprocess.run(install, check=True, env=env, capture_output=True, timeout=harness.TIMEOUT)
+    assert ini.read_text() == "max_rooms = 7\n"
+
+
 def test_routes_and_openapi_agree():
     import yaml
     with open(os.path.join(ROOT, "openapi.yaml"), encoding="utf-8") as f:

@@ -43,7 +43,8 @@ static struct rig *of(void **state)
     return *state;
 }
 
-static void path_of(const struct rig *r, const struct file *f, char out[static TMP_PATH_BYTES + 320])
+static void path_of(const struct rig *r, const struct file *f,
+                    char out[static TMP_PATH_BYTES + 320])
 {
     (void)snprintf(out, TMP_PATH_BYTES + 320, "%s/%s", r->dir, f->name);
 }
