@@ -1,5 +1,8 @@
 #include "tests/sim/sim_priv.h"
 
+#include <netinet/in.h>
+#include <sys/socket.h>
+
 #include "server/core/assert.h"
 #include "server/core/mem.h"
 
@@ -19,7 +22,7 @@ enum sim_ver sim_conn_ver(const struct sim_conn *c)
 
 bool sim_conn_takes(const struct sim_conn *c)
 {
-    return c->state == SIM_CONN_READY && !c->lost && !c->stalled;
+    return c->state == SIM_CONN_READY && !c->lost && !c->stalled && !sim_room_stalls(c->room);
 }
 
 static void on_timeout(void *ctx)
@@ -47,6 +50,37 @@ static void on_mode_end(void *ctx)
     }
 }
 
+/* Its address, as text: what --conns-per-address counts. */
+static void set_peer(struct sim_conn *c, int fd)
+{
+    struct sockaddr_storage a;
+    socklen_t len = sizeof(a);
+
+    if (getpeername(fd, (struct sockaddr *)&a, &len) < 0) {
+        return;
+    }
+    if (a.ss_family == AF_INET6) {
+        (void)uv_ip6_name((const struct sockaddr_in6 *)&a, c->peer, sizeof(c->peer));
+    } else {
+        (void)uv_ip4_name((const struct sockaddr_in *)&a, c->peer, sizeof(c->peer));
+    }
+}
+
+static bool over_limit(struct sim_conn *c, int fd)
+{
+    struct sim_server *s = c->server;
+    int64_t n = 0;
+
+    if (s->o->conns_per_address == 0) {
+        return false;
+    }
+    set_peer(c, fd);
+    for (struct list_node *i = list_first(&s->conns); i; i = list_next(&s->conns, i)) {
+        n += strcmp(CONTAINER_OF(i, struct sim_conn, node)->peer, c->peer) == 0;
+    }
+    return n > s->o->conns_per_address;
+}
+
 void sim_conn_accept(struct sim_server *s, unsigned host, int fd)
 {
     struct sim_conn *c = mem_new(struct sim_conn);
@@ -63,6 +97,11 @@ void sim_conn_accept(struct sim_server *s, unsigned host, int fd)
     list_push_back(&s->conns, &c->node);
     loop_timer_start(&c->timeout, s->o->auth_timeout_ms, 0);
     s->stats.accepted++;
+    if (over_limit(c, fd)) {
+        s->stats.over_limit++;
+        sim_conn_kill(c, "over_limit", true);
+        return;
+    }
     sim_conn_link(c);
 }
 
@@ -261,6 +300,43 @@ static void welcome(struct sim_conn *c)
     sim_conn_faults(c);
 }
 
+/* Tokens of the web side are asked for when there is one, unless a fixed one is set. */
+static enum sim_token check_token(const struct sim_conn *c, const struct sim_auth *a)
+{
+    const struct sim_options *o = c->server->o;
+
+    if (o->token) {
+        return str_eq(a->key, str_of(o->token)) ? SIM_TOKEN_OK : SIM_TOKEN_BAD;
+    }
+    if (!o->http || o->any_token) {
+        return SIM_TOKEN_OK;
+    }
+    return sim_site_check_token(c->server->site, a->key, a->room_id, a->uid,
+                                loop_wall_ms(c->server->loop));
+}
+
+/* false: refused. Whose token it is not is not told: the connection is reset. */
+static bool admit(struct sim_conn *c, const struct sim_auth *a)
+{
+    const struct sim_options *o = c->server->o;
+    enum sim_token token = check_token(c, a);
+
+    c->server->stats.auth_expired += token == SIM_TOKEN_EXPIRED;
+    if (token == SIM_TOKEN_OTHER) {
+        c->server->stats.auth_failed++;
+        c->server->stats.auth_mismatch++;
+        sim_conn_end(c, "auth_mismatch", true);
+        return false;
+    }
+    if (token != SIM_TOKEN_OK || (o->token_uid >= 0 && a->uid != o->token_uid)) {
+        refuse(c, -101, o->auth_fail_silent);
+        return false;
+    }
+    c->server->stats.auth_other_buvid += o->http && !o->token && !o->any_token &&
+                                         !sim_site_same_device(c->server->site, a->key, a->buvid);
+    return true;
+}
+
 static void on_auth(struct sim_conn *c, struct str body)
 {
     const struct sim_options *o = c->server->o;
@@ -284,9 +360,11 @@ static void on_auth(struct sim_conn *c, struct str body)
         play_auth_fault(c, f);
         return;
     }
+    if (!admit(c, &a)) {
+        return;
+    }
     room = sim_server_enter(c->server, a.room_id);
-    if (!room || (o->token && !str_eq(a.key, str_of(o->token))) ||
-        (o->token_uid >= 0 && a.uid != o->token_uid)) {
+    if (!room) {
         refuse(c, -101, o->auth_fail_silent);
         return;
     }

@@ -136,10 +136,69 @@ static enum sim_command_result cmd_live(struct sim_command_env *env, struct str 
     struct err err = {0};
     int64_t room;
 
-    if (!room_word(&args, &room) || (!str_eq(args, STR("on")) && !str_eq(args, STR("off")))) {
-        return wrong(env, "live ROOM|* on|off");
+    if (!room_word(&args, &room) ||
+        (args.len > 0 && !str_eq(args, STR("on")) && !str_eq(args, STR("off")))) {
+        return wrong(env, "live ROOM|* [on|off]");
     }
-    return answer(env, sim_server_set_live(env->server, room, str_eq(args, STR("on")), &err), &err);
+    return answer(env, sim_server_set_live(env->server, room, !str_eq(args, STR("off")), &err),
+                  &err);
+}
+
+static enum sim_command_result cmd_offline(struct sim_command_env *env, struct str args)
+{
+    struct err err = {0};
+    int64_t room;
+
+    if (!room_word(&args, &room) || args.len > 0) {
+        return wrong(env, "offline ROOM|*");
+    }
+    return answer(env, sim_server_set_live(env->server, room, false, &err), &err);
+}
+
+static enum sim_command_result cmd_title(struct sim_command_env *env, struct str args)
+{
+    struct err err = {0};
+    int64_t room;
+
+    if (!room_word(&args, &room) || args.len == 0) {
+        return wrong(env, "title ROOM|* TEXT");
+    }
+    return answer(env, sim_server_title(env->server, room, args, &err), &err);
+}
+
+static enum sim_command_result cmd_rank(struct sim_command_env *env, struct str args)
+{
+    struct err err = {0};
+    int64_t place;
+    int64_t room;
+
+    if (!room_word(&args, &room) || !str_to_i64(args, &place) || place < 1) {
+        return wrong(env, "rank ROOM N");
+    }
+    return answer(env, sim_server_rank(env->server, room, place, &err), &err);
+}
+
+static enum sim_command_result cmd_http_fault(struct sim_command_env *env, struct str args)
+{
+    struct err err = {0};
+
+    return answer(env, sim_server_http_fault(env->server, str_trim(args), &err), &err);
+}
+
+static enum sim_command_result cmd_rotate_keys(struct sim_command_env *env, struct str args)
+{
+    (void)args;
+    sim_server_rotate_keys(env->server);
+    buf_put(env->out, STR("ok\n"));
+    return SIM_COMMAND_DONE;
+}
+
+static enum sim_command_result cmd_expire_tokens(struct sim_command_env *env, struct str args)
+{
+    (void)args;
+    sim_server_expire_tokens(env->server);
+    buf_put(env->out, STR("ok\n"));
+    return SIM_COMMAND_DONE;
 }
 
 static enum sim_command_result cmd_more(struct sim_command_env *env, struct str args)
@@ -250,10 +309,27 @@ static const struct {
     const char *name;
     command_fn *fn;
 } COMMANDS[] = {
-    {"fault", cmd_fault},   {"drop", cmd_drop}, {"reset", cmd_reset}, {"pause", cmd_pause},
-    {"resume", cmd_resume}, {"emit", cmd_emit}, {"say", cmd_say},     {"live", cmd_live},
-    {"more", cmd_more},     {"rate", cmd_rate}, {"stats", cmd_stats}, {"ack-state", cmd_ack_state},
-    {"wait", cmd_wait},     {"quit", cmd_quit}, {"help", cmd_help},
+    {"fault", cmd_fault},
+    {"drop", cmd_drop},
+    {"reset", cmd_reset},
+    {"pause", cmd_pause},
+    {"resume", cmd_resume},
+    {"emit", cmd_emit},
+    {"say", cmd_say},
+    {"live", cmd_live},
+    {"more", cmd_more},
+    {"rate", cmd_rate},
+    {"stats", cmd_stats},
+    {"ack-state", cmd_ack_state},
+    {"wait", cmd_wait},
+    {"quit", cmd_quit},
+    {"help", cmd_help},
+    {"offline", cmd_offline},
+    {"title", cmd_title},
+    {"rank", cmd_rank},
+    {"http-fault", cmd_http_fault},
+    {"rotate-keys", cmd_rotate_keys},
+    {"expire-tokens", cmd_expire_tokens},
 };
 
 static enum sim_command_result cmd_help(struct sim_command_env *env, struct str args)

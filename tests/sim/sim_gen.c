@@ -155,6 +155,10 @@ void sim_gen_init(struct sim_gen *g, const struct sim_world *w, int64_t room_id,
     g->online = rng_between(&g->rng, 3, 3000);
     g->fans = rng_between(&g->rng, 100, 2000000);
     g->live = rng_below(&g->rng, 100) < 88 || w->always_live;
+    if (g->live) { /* since up to three hours ago */
+        g->live_time = w->born_s - (int64_t)(sim_mix(w->seed, (uint64_t)room_id) % 10800);
+        sim_gen_set_live_key(g);
+    }
 }
 
 void sim_gen_deinit(struct sim_gen *g)

@@ -82,6 +82,7 @@ struct sim_gen {
     struct rng side; /* for what happens out of turn: the row of messages stays the same */
     struct sim_anchor anchor;
     bool live;
+    bool round; /* off, but replays are shown */
     uint32_t n_lives;
     uint64_t n_messages;
     uint64_t n_danmaku;

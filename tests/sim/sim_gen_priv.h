@@ -84,6 +84,7 @@ void sim_msg_set_key(struct sim_msg *m, const char *fmt, ...) ATTR_PRINTF(2, 3);
 void sim_msg_set_text(struct sim_msg *m, struct str text); /* cut at SIM_TEXT_MAX */
 /* A copy of m is sent after `in` more messages; dropped silently when SIM_PENDING_MAX wait already. */
 void sim_gen_later(struct sim_gen *g, const struct sim_msg *m, unsigned in);
+void sim_gen_set_live_key(struct sim_gen *g); /* that of the present live */
 /* Text of the room's words into the message. */
 void sim_msg_words(struct sim_gen *g, struct sim_msg *m, void (*words)(struct rng *, struct buf *));
 

@@ -33,6 +33,14 @@ const char *sim_tpl_room(enum sim_tpl_id id)
                                      : NULL;
 }
 
+void sim_gen_set_live_key(struct sim_gen *g)
+{
+    (void)snprintf(g->live_key, sizeof(g->live_key), "%lld",
+                   (long long)(INT64_C(500000000000000000) +
+                               g->world->born_s % 10000000 * INT64_C(10000000000) +
+                               (int64_t)g->index * 100000 + g->n_lives));
+}
+
 /* Sent twice at the start: once with live_time, once without. */
 void sim_draw_live(struct sim_gen *g, struct sim_msg *m)
 {
@@ -40,14 +48,12 @@ void sim_draw_live(struct sim_gen *g, struct sim_msg *m)
 
     sim_msg_begin(g, m, SIM_F_LIVE, false);
     g->live = true;
+    g->round = false;
     g->n_lives++;
     g->live_time = m->sent_ms / 1000;
     g->watched = rng_between(&g->rng, 1, 50);
     g->likes = 0;
-    (void)snprintf(g->live_key, sizeof(g->live_key), "%lld",
-                   (long long)(INT64_C(500000000000000000) +
-                               g->world->born_s % 10000000 * INT64_C(10000000000) +
-                               (int64_t)g->index * 100000 + g->n_lives));
+    sim_gen_set_live_key(g);
     m->u.room.second = false;
     m->u.room.live_time = g->live_time;
     memcpy(m->u.room.live_key, g->live_key, sizeof(g->live_key));
@@ -63,6 +69,7 @@ void sim_draw_preparing(struct sim_gen *g, struct sim_msg *m)
 {
     sim_msg_begin(g, m, SIM_F_PREPARING, false);
     g->live = false;
+    g->round = m->salt % 4 == 0;
     g->n_lives++;
     memcpy(m->u.room.live_key, g->live_key, sizeof(g->live_key));
     sim_msg_set_key(m, "%lld:1000:1000",

@@ -15,8 +15,7 @@ static socklen_t addr_len(const struct sockaddr_storage *a)
     return a->ss_family == AF_INET6 ? sizeof(struct sockaddr_in6) : sizeof(struct sockaddr_in);
 }
 
-/* "127.0.0.1:0", "[::1]:2243" */
-static bool parse(const char *where, struct sockaddr_storage *ret)
+bool sim_host_parse(const char *where, struct sockaddr_storage *ret)
 {
     const char *colon = strrchr(where, ':');
     char host[64];
@@ -91,6 +90,12 @@ static void start(struct sim_host *h)
     h->poll_open = h->up = true;
 }
 
+uint16_t sim_host_port(const struct sim_host *h)
+{
+    return ntohs(h->addr.ss_family == AF_INET6 ? ((const struct sockaddr_in6 *)&h->addr)->sin6_port
+                                               : ((const struct sockaddr_in *)&h->addr)->sin_port);
+}
+
 static void on_back(void *ctx)
 {
     sim_host_up(ctx);
@@ -121,7 +126,7 @@ enum err_code sim_host_open(struct sim_host *h, struct sim_server *s, const char
 
     *h = (struct sim_host){.server = s, .kind = kind, .fd = -1};
     loop_timer_init(&h->back, s->loop, on_back, h);
-    if (!parse(where, &h->addr)) {
+    if (!sim_host_parse(where, &h->addr)) {
         return err_set(err, ERR_INVALID, "--listen %s: not ADDR:PORT", where);
     }
     fd = bind_socket(&h->addr);

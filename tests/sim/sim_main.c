@@ -102,6 +102,13 @@ static void print_ready(const struct program *p)
         buf_put(&line, STR(" wss="));
         sim_server_addresses(p->server, SIM_LINK_WSS, &line);
     }
+    if (p->options.n_wss > 0 && p->options.tls_dir) {
+        buf_printf(&line, " ca=%s/ca.pem", p->options.tls_dir);
+    }
+    if (p->options.http) {
+        buf_put(&line, STR(" http="));
+        sim_server_http_url(p->server, &line);
+    }
     if (p->control) {
         buf_put(&line, STR(" control="));
         sim_control_address(p->control, &line);

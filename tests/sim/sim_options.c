@@ -7,7 +7,7 @@
 #include "server/core/str.h"
 #include "tests/sim/sim_gen.h"
 
-enum kind { STRING, STRINGS, INTEGER, SEED, NUMBER, FLAG, PORT, SPEED, SLOW, AUTH_FAIL };
+enum kind { STRING, STRINGS, INTEGER, SEED, NUMBER, FLAG, PORT, HTTP, SPEED, SLOW, AUTH_FAIL };
 
 struct option {
     const char *name;
@@ -37,6 +37,28 @@ static const struct option OPTIONS[] = {
     {"ws-strict", FLAG, AT(ws_strict), 0, 0, 0, NULL,
      "refuse websocket requests whose Origin and User-Agent are not those of a browser on the live "
      "site"},
+    {"http", HTTP, 0, 0, 0, 0, "[ADDR:]PORT",
+     "serve the site's HTTP APIs here; danmaku clients then need a token of theirs"},
+    {"public-host", STRING, AT(public_host), 0, 0, 0, "NAME",
+     "what danmaku hosts are called in answers, and in the certificate [their address]"},
+    {"account", STRINGS, AT(accounts), AT(n_accounts), 0, SIM_ACCOUNT_ARGS_MAX, "SESSDATA:UID:NAME",
+     "a cookie that is logged in; repeatable"},
+    {"token-ttl-ms", INTEGER, AT(token_ttl_ms), 0, 0, INT64_C(1) << 52, "MS",
+     "tokens expire after so long; 0: never [0]"},
+    {"any-token", FLAG, AT(any_token), 0, 0, 0, NULL, "take any token although --http gives them"},
+    {"http-limit", NUMBER, AT(http_limit), 0, 0, 0, "R",
+     "requests per second; what is more gets -799; 0: no limit [0]"},
+    {"http-burst", INTEGER, AT(http_burst), 0, 1, 1000000, "N", "of --http-limit [20]"},
+    {"http-strict", FLAG, AT(http_strict), 0, 0, 0, NULL,
+     "-352 unless User-Agent, Referer and a single Cookie line look like a browser's"},
+    {"http-fault", STRINGS, AT(http_faults), AT(n_http_faults), 0, SIM_FAULT_ARGS_MAX, "RULE",
+     "kind=ban,path=...,times=1,...; repeatable (see README.md)"},
+    {"churn", NUMBER, AT(churn), 0, 0, 0, "R",
+     "changes per minute: lives begin and end, titles and places in the list change [0]"},
+    {"conns-per-address", INTEGER, AT(conns_per_address), 0, 0, 1000000, "N",
+     "more connections of one address are reset; 0: no limit [0]"},
+    {"stall-rooms", INTEGER, AT(stall_pct), 0, 0, 100, "PCT",
+     "at any time this share of the rooms is silent, although heartbeats are answered [0]"},
     {"control", STRING, AT(control), 0, 0, 0, "WHERE",
      "take commands at unix:PATH or tcp:ADDR:PORT (see README.md)"},
     {"rooms", INTEGER, AT(rooms), 0, 0, SIM_ROOMS_MAX, "N", "number of rooms [20]"},
@@ -107,6 +129,7 @@ static void defaults(struct sim_options *o)
         .auth_timeout_ms = 5000,
         .heartbeat_timeout_ms = 70000,
         .token_uid = -1,
+        .http_burst = 20,
         .log_level = "warn",
     };
 }
@@ -169,6 +192,20 @@ static bool set_port(struct sim_options *o, const char *value)
     return add_string(o, AT(listen), AT(n_listen), SIM_LISTEN_MAX, o->port_text);
 }
 
+/* A port alone is one of this machine's. */
+static bool set_http(struct sim_options *o, const char *value)
+{
+    uint64_t port;
+
+    if (!str_to_u64(str_of(value), &port)) {
+        o->http = value;
+        return true;
+    }
+    (void)snprintf(o->http_text, sizeof(o->http_text), "127.0.0.1:%u", (unsigned)port);
+    o->http = o->http_text;
+    return port <= 65535;
+}
+
 static bool apply(struct sim_options *o, const struct option *opt, const char *value)
 {
     switch (opt->kind) {
@@ -188,6 +225,8 @@ static bool apply(struct sim_options *o, const struct option *opt, const char *v
         return true;
     case PORT:
         return set_port(o, value);
+    case HTTP:
+        return set_http(o, value);
     case SPEED:
         o->full_speed = str_eq(str_of(value), STR("max"));
         return o->full_speed;
@@ -256,6 +295,7 @@ void sim_options_help(void)
         printf("  %-28s %s\n", head, opt->help);
     }
     printf("\nWhen it listens it prints one line:\n"
-           "  danmakud-sim ready tcp=ADDR:PORT[,ADDR:PORT...] ws=... wss=... control=WHERE "
+           "  danmakud-sim ready tcp=ADDR:PORT[,ADDR:PORT...] ws=... wss=... ca=FILE http=URL "
+           "control=WHERE "
            "rooms=FIRST-LAST\n");
 }

@@ -15,7 +15,8 @@ enum {
     SIM_LISTEN_MAX = 16,
     SIM_HOSTS_MAX = 3 * SIM_LISTEN_MAX,
     SIM_FAULT_ARGS_MAX = 32,
-    SIM_REPLAY_MAX = 64
+    SIM_REPLAY_MAX = 64,
+    SIM_ACCOUNT_ARGS_MAX = 16
 };
 
 struct sim_options {
@@ -30,7 +31,22 @@ struct sim_options {
     const char *tls_key;
     const char *tls_dir; /* instead: made there */
     bool ws_strict;
-    const char *control; /* "unix:PATH" or "tcp:ADDR:PORT"; NULL: none */
+    const char *http; /* "addr:port" of the web side; NULL: none */
+    char http_text[32];
+    const char *public_host; /* what hosts are called in lists; NULL: their address */
+    const char *accounts[SIM_ACCOUNT_ARGS_MAX];
+    size_t n_accounts;
+    int64_t token_ttl_ms;
+    bool any_token;    /* tokens of the web side are not asked for */
+    double http_limit; /* requests per second; 0: no limit */
+    int64_t http_burst;
+    bool http_strict;
+    const char *http_faults[SIM_FAULT_ARGS_MAX];
+    size_t n_http_faults;
+    double churn;              /* changes of rooms per minute */
+    int64_t conns_per_address; /* 0: no limit */
+    int64_t stall_pct;         /* of the rooms, at any time */
+    const char *control;       /* "unix:PATH" or "tcp:ADDR:PORT"; NULL: none */
     int64_t rooms;
     int64_t first_room;
     const char *room_ids; /* "1,2,3" instead of rooms and first_room */

@@ -9,10 +9,12 @@
 #include "server/loop/loop.h"
 #include "tests/sim/sim_frame.h"
 #include "tests/sim/sim_gen.h"
+#include "tests/sim/sim_life.h"
 #include "tests/sim/sim_link.h"
 #include "tests/sim/sim_record.h"
 #include "tests/sim/sim_replay.h"
 #include "tests/sim/sim_server.h"
+#include "tests/sim/sim_site.h"
 #include "tests/sim/sim_sock.h"
 
 enum { SIM_FORMS = 2 };                                             /* 0 open, 1 masked */
@@ -51,6 +53,7 @@ struct sim_room {
     struct sim_server *server; /* borrowed */
     int64_t id;
     struct sim_gen gen;
+    struct sim_life life;
     struct rng pace;   /* bursts and frame sizes: apart from what is said */
     struct list conns; /* authenticated */
     bool paused;
@@ -71,6 +74,7 @@ struct sim_conn {
     struct sim_room *room;      /* borrowed; NULL before auth */
     uint64_t id;
     unsigned host;
+    char peer[48]; /* its address; only with --conns-per-address */
     enum sim_conn_state state;
     struct sim_sock sock;
     struct sim_link link;
@@ -112,6 +116,10 @@ struct sim_stats {
     uint64_t accepted;
     uint64_t auth_ok;
     uint64_t auth_failed;
+    uint64_t auth_mismatch; /* a good token of another uid or room */
+    uint64_t auth_expired;
+    uint64_t auth_other_buvid; /* not the device the token was given to; let in */
+    uint64_t over_limit;       /* connections of one address past --conns-per-address */
     uint64_t auth_timeouts;
     uint64_t heartbeats;
     uint64_t heartbeat_timeouts;
@@ -149,6 +157,11 @@ struct sim_server {
     struct sim_fault faults[SIM_FAULTS_MAX];
     size_t n_faults;
     struct rng rng; /* of faults and replies */
+    struct rng life_rng;
+    double churn;          /* changes due */
+    struct sim_site *site; /* owned */
+    struct sim_http *http; /* owned; NULL without --http */
+    bool http_open;        /* not closed yet */
     struct loop_timer tick;
     int64_t last_tick_ms;
     uint64_t next_conn;
@@ -184,7 +197,8 @@ struct sim_room *sim_room_new(struct sim_server *s, int64_t id, uint32_t index);
 void sim_room_free(struct sim_room *r);
 void sim_room_join(struct sim_room *r, struct sim_conn *c);
 void sim_room_leave(struct sim_room *r, struct sim_conn *c);
-void sim_room_pump(struct sim_room *r); /* --speed max: fill the queues */
+bool sim_room_stalls(const struct sim_room *r); /* --stall-rooms: now */
+void sim_room_pump(struct sim_room *r);         /* --speed max: fill the queues */
 void sim_room_tick(struct sim_room *r, double rate, int64_t dt_ms);
 void sim_room_send_one(struct sim_room *r, const struct sim_msg *m);
 void sim_room_send_raw(struct sim_room *r, struct str json);
@@ -221,6 +235,9 @@ void sim_conn_play(struct sim_conn *c, struct sim_fault *f);
 bool sim_conn_cut(struct sim_conn *c, struct str frame);
 
 /* sim_host.c */
+bool sim_host_parse(const char *where,
+                    struct sockaddr_storage *ret); /* "127.0.0.1:0", "[::1]:2243" */
+uint16_t sim_host_port(const struct sim_host *h);
 MUST_CHECK enum err_code sim_host_open(struct sim_host *h, struct sim_server *s, const char *where,
                                        enum sim_link_kind kind, struct err *err);
 void sim_host_down(struct sim_host *h, int64_t for_ms); /* 0: for good */

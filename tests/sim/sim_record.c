@@ -130,6 +130,16 @@ void sim_record_fault(struct sim_record *r, const struct sim_record_conn *c, con
     end_line(r);
 }
 
+void sim_record_http(struct sim_record *r, int64_t at_ms, struct str object)
+{
+    if (!r) {
+        return;
+    }
+    buf_printf(&r->buf, "{\"t\":\"http\",\"at_ms\":%lld,", (long long)at_ms);
+    buf_put(&r->buf, str_sub(object, 1, object.len - 1)); /* without its braces */
+    end_line(r);
+}
+
 bool sim_record_close(struct sim_record *r, int64_t at_ms)
 {
     bool ok;

@@ -36,6 +36,8 @@ void sim_record_ack(struct sim_record *r, const struct sim_record_conn *c, uint6
                     uint64_t sent_seq, const char *why);
 /* A fault was played on a connection. */
 void sim_record_fault(struct sim_record *r, const struct sim_record_conn *c, const char *kind);
+/* A request to the web side; object: what there is to say of it. */
+void sim_record_http(struct sim_record *r, int64_t at_ms, struct str object);
 void sim_record_flush(struct sim_record *r);
 /* The last line, with the counts; frees. false: something could not be written. */
 MUST_CHECK bool sim_record_close(struct sim_record *r, int64_t at_ms);

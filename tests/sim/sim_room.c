@@ -9,6 +9,7 @@ enum {
     CREDIT_MAX_MS = 2000,   /* what a held-back room makes up for later */
     SMALL_BYTES = 220,      /* such a message often comes plain whatever the client asked for */
     BURST_MS = 3000,
+    STALL_MS = 20000,
 };
 
 struct sim_room *sim_room_new(struct sim_server *s, int64_t id, uint32_t index)
@@ -22,6 +23,7 @@ struct sim_room *sim_room_new(struct sim_server *s, int64_t id, uint32_t index)
     rng_seed(&r->pace, sim_mix(s->o->seed ^ UINT64_C(0x5eed), (uint64_t)id));
     r->masks = (int64_t)rng_below(&r->pace, 100) < s->o->masked_pct;
     list_init(&r->conns);
+    sim_life_init(r);
     return r;
 }
 
@@ -48,6 +50,21 @@ void sim_room_leave(struct sim_room *r, struct sim_conn *c)
     list_remove(&r->conns, &c->room_node);
     r->server->n_ready--;
     r->server->n_rooms_ready -= !list_first(&r->conns);
+}
+
+/* Other rooms every STALL_MS, each at its own moment. */
+bool sim_room_stalls(const struct sim_room *r)
+{
+    const struct sim_server *s = r->server;
+    uint64_t own;
+    uint64_t turn;
+
+    if (s->o->stall_pct == 0) {
+        return false;
+    }
+    own = sim_mix(s->o->seed ^ UINT64_C(0x57a1), (uint64_t)r->id);
+    turn = ((uint64_t)loop_now_ms(s->loop) + own % STALL_MS) / STALL_MS;
+    return sim_mix(own, turn) % 100 < (uint64_t)s->o->stall_pct;
 }
 
 #define EACH_CONN(r, n)                                                                            \

@@ -5,6 +5,7 @@
 #include "server/core/assert.h"
 #include "server/core/mem.h"
 #include "tests/sim/sim_cert.h"
+#include "tests/sim/sim_http.h"
 #include "tests/sim/sim_priv.h"
 
 enum { CLOSE_POLL_MS = 10, CLOSE_MS = 2000, TLS_PATH_BYTES = 4096 };
@@ -169,6 +170,7 @@ static void on_tick(void *ctx)
     for (size_t i = 0; i < s->n_faults; i++) {
         timed_fault(s, &s->faults[i]);
     }
+    sim_life_tick(s, dt);
     if (s->started && !s->paused) {
         for (size_t i = 0; i < s->n_rooms; i++) {
             if (s->o->full_speed) {
@@ -195,12 +197,16 @@ static void free_server(struct sim_server *s)
     buf_deinit(&s->frame);
     sim_packer_free(s->packer);
     sim_tls_ctx_free(s->tls);
+    sim_site_free(s->site);
     mem_free(s->msg);
     mem_free(s);
 }
 
 static bool hosts_closed(const struct sim_server *s)
 {
+    if (s->http_open) {
+        return false;
+    }
     for (size_t i = 0; i < s->n_hosts; i++) {
         if (s->hosts[i].poll_open) {
             return false;
@@ -239,6 +245,13 @@ static void maybe_closed(void *ctx)
     }
 }
 
+static void on_http_closed(void *ctx)
+{
+    struct sim_server *s = ctx;
+
+    s->http_open = false;
+}
+
 void sim_server_close(struct sim_server *s, void (*closed)(void *ctx), void *ctx)
 {
     struct list_node *next;
@@ -251,6 +264,10 @@ void sim_server_close(struct sim_server *s, void (*closed)(void *ctx), void *ctx
     s->closed_ctx = ctx;
     s->last_tick_ms = loop_now_ms(s->loop);
     loop_timer_stop(&s->tick);
+    if (s->http) {
+        sim_http_close(s->http, on_http_closed, s);
+        s->http = NULL;
+    }
     for (size_t i = 0; i < s->n_hosts; i++) {
         sim_host_close(&s->hosts[i]);
     }
@@ -305,8 +322,15 @@ static enum err_code listen_all(struct sim_server *s, enum sim_link_kind kind,
 
 static enum err_code set_up(struct sim_server *s, struct err *err)
 {
-    enum err_code rc = add_rooms(s, err);
+    const struct sim_site_opts site = {.seed = s->o->seed,
+                                       .accounts = s->o->accounts,
+                                       .n_accounts = s->o->n_accounts,
+                                       .token_ttl_ms = s->o->token_ttl_ms};
+    enum err_code rc = sim_site_new(&site, &s->site, err);
 
+    if (rc == ERR_OK) {
+        rc = add_rooms(s, err);
+    }
     if (rc == ERR_OK && s->o->n_wss > 0) {
         rc = set_up_tls(s, err);
     }
@@ -318,6 +342,10 @@ static enum err_code set_up(struct sim_server *s, struct err *err)
     }
     if (rc == ERR_OK) {
         rc = listen_all(s, SIM_LINK_WSS, s->o->wss, s->o->n_wss, err);
+    }
+    if (rc == ERR_OK && s->o->http) {
+        rc = sim_http_open(s, s->o->http, &s->http, err);
+        s->http_open = s->http != NULL;
     }
     for (size_t i = 0; i < s->o->n_faults && rc == ERR_OK; i++) {
         struct sim_fault f;
@@ -345,6 +373,7 @@ enum err_code sim_server_open(const struct sim_server_deps *deps, struct sim_ser
     s->msg = mem_new(struct sim_msg);
     s->last_tick_ms = loop_now_ms(s->loop);
     rng_seed(&s->rng, sim_mix(s->o->seed, 0xfa17));
+    rng_seed(&s->life_rng, sim_mix(s->o->seed, 0x11fe));
     list_init(&s->conns);
     for (int form = 0; form < SIM_FORMS; form++) {
         buf_init(&s->run[form], SIM_RUN_MAX);
@@ -358,6 +387,11 @@ enum err_code sim_server_open(const struct sim_server_deps *deps, struct sim_ser
         sim_server_started(s);
     }
     return rc;
+}
+
+void sim_server_http_url(const struct sim_server *s, struct buf *out)
+{
+    sim_http_url(s->http, out);
 }
 
 void sim_server_addresses(const struct sim_server *s, enum sim_link_kind kind, struct buf *out)

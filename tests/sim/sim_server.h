@@ -41,6 +41,8 @@ void sim_server_close(struct sim_server *s, void (*closed)(void *ctx), void *ctx
 /* "a:p,a:p" of the hosts of one kind; nothing if there is none. */
 void sim_server_addresses(const struct sim_server *s, enum sim_link_kind kind, struct buf *out);
 
+void sim_server_http_url(const struct sim_server *s, struct buf *out); /* with --http */
+
 /* What scripts do. room_id 0: all rooms. */
 MUST_CHECK enum err_code sim_server_fault(struct sim_server *s, const struct sim_fault *f,
                                           struct err *err);
@@ -54,6 +56,14 @@ MUST_CHECK enum err_code sim_server_say(struct sim_server *s, int64_t room_id, s
                                         struct err *err);
 MUST_CHECK enum err_code sim_server_set_live(struct sim_server *s, int64_t room_id, bool live,
                                              struct err *err);
+MUST_CHECK enum err_code sim_server_title(struct sim_server *s, int64_t room_id, struct str title,
+                                          struct err *err);
+MUST_CHECK enum err_code sim_server_rank(struct sim_server *s, int64_t room_id, int64_t place,
+                                         struct err *err);
+MUST_CHECK enum err_code sim_server_http_fault(struct sim_server *s, struct str rule,
+                                               struct err *err); /* "clear" ends all */
+void sim_server_rotate_keys(struct sim_server *s);
+void sim_server_expire_tokens(struct sim_server *s);
 void sim_server_more(struct sim_server *s, int64_t n); /* raises --count by n events */
 void sim_server_set_rate(struct sim_server *s, double rate);
 void sim_server_ack_state(struct sim_server *s,

@@ -3,6 +3,7 @@
 
 #include "server/core/assert.h"
 #include "server/core/mem.h"
+#include "tests/sim/sim_http.h"
 
 void sim_server_play_listen(struct sim_server *s, struct sim_fault *f)
 {
@@ -171,6 +172,53 @@ enum err_code sim_server_set_live(struct sim_server *s, int64_t room_id, bool li
     return act(s, room_id, set_live, (struct act){.live = live}, err);
 }
 
+static void set_title(struct sim_room *r, void *ctx)
+{
+    struct act *a = ctx;
+
+    a->n++;
+    sim_life_set_title(r, a->text);
+}
+
+enum err_code sim_server_title(struct sim_server *s, int64_t room_id, struct str title,
+                               struct err *err)
+{
+    return act(s, room_id, set_title, (struct act){.text = title}, err);
+}
+
+enum err_code sim_server_rank(struct sim_server *s, int64_t room_id, int64_t place, struct err *err)
+{
+    struct sim_room *r = sim_server_room(s, room_id);
+
+    if (!r) {
+        return err_set(err, ERR_NOT_FOUND, "no room %lld", (long long)room_id);
+    }
+    sim_life_set_rank(r, (size_t)place, loop_wall_ms(s->loop));
+    return ERR_OK;
+}
+
+enum err_code sim_server_http_fault(struct sim_server *s, struct str rule, struct err *err)
+{
+    if (!s->http) {
+        return err_set(err, ERR_INVALID, "http-fault: there is no --http");
+    }
+    if (str_eq(rule, STR("clear"))) {
+        sim_http_faults_clear(s->http);
+        return ERR_OK;
+    }
+    return sim_http_fault(s->http, rule, err);
+}
+
+void sim_server_rotate_keys(struct sim_server *s)
+{
+    sim_site_rotate_keys(s->site);
+}
+
+void sim_server_expire_tokens(struct sim_server *s)
+{
+    sim_site_expire_tokens(s->site);
+}
+
 void sim_server_more(struct sim_server *s, int64_t n)
 {
     s->left = s->left == INT64_MAX ? n : s->left + n;
@@ -228,6 +276,10 @@ void sim_server_stats(const struct sim_server *s, struct json_out *w)
         {"closed", s->stats.closed},
         {"auth_ok", s->stats.auth_ok},
         {"auth_failed", s->stats.auth_failed},
+        {"auth_mismatch", s->stats.auth_mismatch},
+        {"auth_expired", s->stats.auth_expired},
+        {"auth_other_buvid", s->stats.auth_other_buvid},
+        {"over_limit", s->stats.over_limit},
         {"auth_timeouts", s->stats.auth_timeouts},
         {"heartbeats", s->stats.heartbeats},
         {"heartbeat_timeouts", s->stats.heartbeat_timeouts},
@@ -249,6 +301,9 @@ void sim_server_stats(const struct sim_server *s, struct json_out *w)
     }
     jw_ki64(w, "left", s->left == INT64_MAX ? -1 : s->left);
     jw_kbool(w, "started", s->started);
+    if (s->http) {
+        sim_http_stats(s->http, w);
+    }
     jw_object_end(w);
 }
 
