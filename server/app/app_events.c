@@ -72,6 +72,9 @@ static void on_evict(void *ctx, const struct event *e)
         (app->spool != NULL && spool_has(app->spool, e->id))) {
         return;
     }
+    if (app->spool != NULL && e->id > app->overflowed_id && e->id <= spool_dropped_id(app->spool)) {
+        return; /* its segment is being dropped: the report that comes counts it */
+    }
     stats_inc(app->stats, STAT_EVENTS_LOST);
     const struct spool_dropped one = {
         .room_id = e->room_id, .first_id = e->id, .last_id = e->id, .n = 1};

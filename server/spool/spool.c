@@ -475,6 +475,11 @@ int64_t spool_last_id(const struct spool *s)
     return s->disk_id;
 }
 
+int64_t spool_dropped_id(const struct spool *s)
+{
+    return s->dropped_id;
+}
+
 bool spool_has(const struct spool *s, int64_t id)
 {
     return id <= s->told_id && !spool_missing_has(&s->missing, id);
