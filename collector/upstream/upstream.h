@@ -9,8 +9,10 @@
  * Limits:     UPSTREAM_CALLS_MAX calls wait or run (ERR_FULL past it), UPSTREAM_BODY_MAX bytes an answer,
  *             UPSTREAM_TRIES tries of one call, opts.timeout_ms each.
  * Errors:     ERR_NOT_FOUND: upstream says there is no such thing; ERR_UNAVAILABLE: breaker, network, or upstream's own
- *             failure (the message says which and for how long); ERR_PROTO: an answer that makes no sense; ERR_DENIED:
- *             refused by risk control; ERR_CANCELED: closing. Tokens and cookies are never in a message or a log line.
+ *             failure (the message says which and for how long); ERR_PROTO: an answer that makes no sense; ERR_FORBIDDEN:
+ *             refused by risk control; ERR_FULL; ERR_CANCELED: closing. Tokens and cookies are never in a message or a
+ *             log line. A callback comes exactly once and never before its call returns. What concerns everybody (a host
+ *             that cannot be reached, the breaker, the login) is logged here, once; callers need not.
  */
 #pragma once
 
@@ -46,9 +48,9 @@ struct upstream_opts {
     int64_t timeout_ms;
     double rate; /* requests per second and host */
     unsigned burst;
-    int64_t
-        breaker_ms; /* how long nothing is sent after a ban; doubled for each that follows at once, up to an hour */
-    uint64_t seed; /* jitter; 0: from the system */
+    int64_t breaker_ms; /* nothing is sent for so long after a ban; doubled for each that follows
+                           at once, up to an hour */
+    uint64_t seed;      /* jitter; 0: from the system */
 };
 
 struct upstream *upstream_new(struct loop *loop, const struct upstream_opts *opts,
@@ -113,7 +115,7 @@ enum upstream_breaker { UPSTREAM_CLOSED, UPSTREAM_OPEN, UPSTREAM_HALF_OPEN };
 struct upstream_info {
     enum upstream_breaker breaker;
     int64_t breaker_until_ms;  /* wall; 0 closed */
-    const char *breaker_cause; /* "" closed; "http_412", "code_-412", "code_-352" */
+    const char *breaker_cause; /* "" closed; "http_412", "code_-412", "code_-352", "v_voucher" */
     int64_t uid;               /* 0 anonymous */
     bool login_expired;        /* a cookie file is there, but upstream does not take it */
     bool has_buvid;
