@@ -169,6 +169,8 @@ struct collector *collector_new(struct loop *loop, const struct collector_opts *
         .heartbeat_interval_ms = opts->heartbeat_interval_ms,
         .heartbeat_timeout_ms = opts->heartbeat_timeout_ms,
         .backoff_max_ms = opts->backoff_max_ms,
+        .raw = opts->on_raw != NULL ? opts->raw : COLLECTOR_RAW_OFF,
+        .on_raw = opts->on_raw,
         .on_events = opts->on_events,
         .ctx = opts->ctx,
         .kept = mem_new_array(struct event_draft, DECODE_EVENTS_MAX),

@@ -24,6 +24,21 @@ struct loop;
 struct registry;
 struct stats;
 
+enum collector_raw_mode {
+    COLLECTOR_RAW_OFF,
+    COLLECTOR_RAW_UNKNOWN, /* without a decoder, or broken */
+    COLLECTOR_RAW_ALL,
+};
+
+/* Lent for the call. */
+struct collector_raw {
+    int64_t room_id;
+    int64_t actor;      /* of its first event; 0: none, or no event */
+    struct str cmd;     /* as the decoder cuts it */
+    const char *reason; /* static: "unknown", "kept", else why it is broken */
+    struct str json;
+};
+
 struct collector_opts {
     const struct str *hosts; /* "host:port", tcp; or "wss://host:port", "ws://host:port" */
     size_t n_hosts;
@@ -37,6 +52,10 @@ struct collector_opts {
     int64_t backoff_max_ms;
     unsigned max_rooms;
     uint64_t seed; /* jitter; 0: from the system */
+    /* Which messages are handed to on_raw. */
+    enum collector_raw_mode raw;
+    /* A message that is to be kept as it came; before its events, if it has any. NULL: that was all of the message. */
+    void (*on_raw)(void *ctx, const struct collector_raw *raw);
     /* All events of one upstream message in one call, so that they share a message id. */
     void (*on_events)(void *ctx, const struct event_draft *drafts, size_t n);
     void *ctx;

@@ -75,6 +75,8 @@ struct room_env {
     int64_t heartbeat_interval_ms;
     int64_t heartbeat_timeout_ms;
     int64_t backoff_max_ms;
+    enum collector_raw_mode raw;
+    void (*on_raw)(void *ctx, const struct collector_raw *raw);
     void (*on_events)(void *ctx, const struct event_draft *drafts, size_t n);
     void *ctx;
 

@@ -49,6 +49,20 @@ static void take_events(struct room *r, const struct event_draft *drafts, size_t
     }
 }
 
+static void tell_raw(const struct room *r, struct str json, const struct decode_result *res)
+{
+    const struct collector_raw raw = {
+        .room_id = r->id,
+        .actor = res->n > 0 ? res->drafts[0].actor : 0,
+        .cmd = res->cmd,
+        .reason = res->status == DECODE_OK        ? "kept"
+                  : res->status == DECODE_UNKNOWN ? "unknown"
+                                                  : res->reason,
+        .json = json,
+    };
+    r->env->on_raw(r->env->ctx, &raw);
+}
+
 static void on_message(void *ctx, struct str json)
 {
     struct room *r = ctx;
@@ -66,8 +80,16 @@ static void on_message(void *ctx, struct str json)
     if (res.status != DECODE_OK) {
         registry_sample(env->registry, res.cmd, json, res.reason);
     }
+    const bool keep = env->raw == COLLECTOR_RAW_ALL ||
+                      (env->raw == COLLECTOR_RAW_UNKNOWN && res.status != DECODE_OK);
+    if (keep) {
+        tell_raw(r, json, &res);
+    }
     if (res.n > 0) {
         take_events(r, res.drafts, res.n);
+    }
+    if (keep) {
+        env->on_raw(env->ctx, NULL);
     }
 }
 

@@ -43,6 +43,61 @@ BEGIN
     RETURN true;
 END $$;
 
+--
+-- Name: raw_drop_before(bigint); Type: FUNCTION; Schema: public; Owner: -
+--
+
+CREATE FUNCTION public.raw_drop_before(before bigint) RETURNS integer
+    LANGUAGE plpgsql
+    SET lock_timeout TO '2s'
+    AS $_$
+DECLARE
+    name text;
+    day date;
+    dropped int := 0;
+BEGIN
+    FOR name IN SELECT c.relname FROM pg_inherits AS i JOIN pg_class AS c ON c.oid = i.inhrelid
+                WHERE i.inhparent = 'raw_event'::regclass AND c.relname ~ '^raw_event_[0-9]{8}$' ORDER BY 1 LOOP
+        day := to_date(right(name, 8), 'YYYYMMDD');
+        IF ((extract(epoch FROM (day + 1)::timestamp)::int8 * 1000) - 1577836800000) << 22 <= before THEN
+            EXECUTE format('DROP TABLE %I', name);
+            dropped := dropped + 1;
+        END IF;
+    END LOOP;
+    DELETE FROM raw_event_default WHERE id < before;
+    RETURN dropped;
+END $_$;
+
+--
+-- Name: raw_make_day(date); Type: FUNCTION; Schema: public; Owner: -
+--
+
+CREATE FUNCTION public.raw_make_day(day date) RETURNS boolean
+    LANGUAGE plpgsql
+    SET lock_timeout TO '2s'
+    AS $$
+DECLARE
+    name text := 'raw_event_' || to_char(day, 'YYYYMMDD');
+    low int8 := ((extract(epoch FROM day::timestamp)::int8 * 1000) - 1577836800000) << 22;
+    high int8 := ((extract(epoch FROM (day + 1)::timestamp)::int8 * 1000) - 1577836800000) << 22;
+BEGIN
+    IF low < 0 OR to_regclass(quote_ident(name)) IS NOT NULL THEN
+        RETURN false;
+    END IF;
+    PERFORM pg_advisory_xact_lock(7236812340043);
+    IF to_regclass(quote_ident(name)) IS NOT NULL THEN
+        RETURN false;
+    END IF;
+    EXECUTE format('CREATE TABLE %I (LIKE raw_event INCLUDING DEFAULTS INCLUDING CONSTRAINTS INCLUDING STORAGE)', name);
+    IF EXISTS (SELECT FROM raw_event_default WHERE id >= low AND id < high) THEN
+        LOCK TABLE raw_event_default IN SHARE ROW EXCLUSIVE MODE;
+        EXECUTE format('WITH moved AS (DELETE FROM raw_event_default WHERE id >= %s AND id < %s RETURNING *)'
+                       ' INSERT INTO %I SELECT * FROM moved', low, high, name);
+    END IF;
+    EXECUTE format('ALTER TABLE raw_event ATTACH PARTITION %I FOR VALUES FROM (%s) TO (%s)', name, low, high);
+    RETURN true;
+END $$;
+
 SET default_tablespace = '';
 
 SET default_table_access_method = heap;
@@ -175,6 +230,35 @@ CREATE TABLE public.parked_event (
 );
 
 --
+-- Name: raw_event; Type: TABLE; Schema: public; Owner: -
+--
+
+CREATE TABLE public.raw_event (
+    room_id bigint NOT NULL,
+    id bigint NOT NULL,
+    actor bigint,
+    cmd_id integer,
+    dict smallint,
+    reason text NOT NULL,
+    body bytea
+)
+PARTITION BY RANGE (id);
+
+--
+-- Name: raw_event_default; Type: TABLE; Schema: public; Owner: -
+--
+
+CREATE TABLE public.raw_event_default (
+    room_id bigint NOT NULL,
+    id bigint NOT NULL,
+    actor bigint,
+    cmd_id integer,
+    dict smallint,
+    reason text NOT NULL,
+    body bytea
+);
+
+--
 -- Name: rollup_mark; Type: TABLE; Schema: public; Owner: -
 --
 
@@ -283,6 +367,12 @@ CREATE TABLE public.writer_mark (
 ALTER TABLE ONLY public.event ATTACH PARTITION public.event_default DEFAULT;
 
 --
+-- Name: raw_event_default; Type: TABLE ATTACH; Schema: public; Owner: -
+--
+
+ALTER TABLE ONLY public.raw_event ATTACH PARTITION public.raw_event_default DEFAULT;
+
+--
 -- Name: amend amend_pkey; Type: CONSTRAINT; Schema: public; Owner: -
 --
 
@@ -344,6 +434,20 @@ ALTER TABLE ONLY public.event_default
 
 ALTER TABLE ONLY public.parked_event
     ADD CONSTRAINT parked_event_pkey PRIMARY KEY (id);
+
+--
+-- Name: raw_event raw_event_pkey; Type: CONSTRAINT; Schema: public; Owner: -
+--
+
+ALTER TABLE ONLY public.raw_event
+    ADD CONSTRAINT raw_event_pkey PRIMARY KEY (room_id, id);
+
+--
+-- Name: raw_event_default raw_event_default_pkey; Type: CONSTRAINT; Schema: public; Owner: -
+--
+
+ALTER TABLE ONLY public.raw_event_default
+    ADD CONSTRAINT raw_event_default_pkey PRIMARY KEY (room_id, id);
 
 --
 -- Name: rollup_mark rollup_mark_pkey; Type: CONSTRAINT; Schema: public; Owner: -
@@ -419,6 +523,18 @@ CREATE INDEX event_rare ON ONLY public.event USING btree (room_id, id) WHERE (ki
 CREATE INDEX event_default_room_id_id_idx ON public.event_default USING btree (room_id, id) WHERE (kind <> ALL (ARRAY[1, 10, 12]));
 
 --
+-- Name: raw_event_cmd; Type: INDEX; Schema: public; Owner: -
+--
+
+CREATE INDEX raw_event_cmd ON ONLY public.raw_event USING btree (cmd_id, id);
+
+--
+-- Name: raw_event_default_cmd_id_id_idx; Type: INDEX; Schema: public; Owner: -
+--
+
+CREATE INDEX raw_event_default_cmd_id_id_idx ON public.raw_event_default USING btree (cmd_id, id);
+
+--
 -- Name: room_minute_kind_minute; Type: INDEX; Schema: public; Owner: -
 --
 
@@ -447,6 +563,18 @@ ALTER INDEX public.event_pkey ATTACH PARTITION public.event_default_pkey;
 --
 
 ALTER INDEX public.event_rare ATTACH PARTITION public.event_default_room_id_id_idx;
+
+--
+-- Name: raw_event_default_cmd_id_id_idx; Type: INDEX ATTACH; Schema: public; Owner: -
+--
+
+ALTER INDEX public.raw_event_cmd ATTACH PARTITION public.raw_event_default_cmd_id_id_idx;
+
+--
+-- Name: raw_event_default_pkey; Type: INDEX ATTACH; Schema: public; Owner: -
+--
+
+ALTER INDEX public.raw_event_pkey ATTACH PARTITION public.raw_event_default_pkey;
 
 --
 -- Name: unknown_command unknown_command_cmd_id_fkey; Type: FK CONSTRAINT; Schema: public; Owner: -

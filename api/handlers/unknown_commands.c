@@ -36,6 +36,7 @@ static void put_command(struct json_out *w, const struct db_rows *rows, size_t r
     } else {
         jw_raw(w, db_text(rows, row, COMMAND_COL_SHAPE));
     }
+    jw_kbool(w, "raw_kept", db_bool(rows, row, COMMAND_COL_KEPT));
     jw_object_end(w);
 }
 

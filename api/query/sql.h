@@ -67,6 +67,7 @@ enum {
     COMMAND_COL_LAST_MS,
     COMMAND_COL_REASON,
     COMMAND_COL_SHAPE,
+    COMMAND_COL_KEPT,
 };
 
 /* Columns of TOKENS: hash as hexadecimal digits, scopes joined by commas. */

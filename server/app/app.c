@@ -66,6 +66,11 @@ static void close_db(void *ctx)
     db_close(app->db, on_db_closed, app);
 }
 
+static void close_raw(void *ctx)
+{
+    app_raw_close(ctx, close_db);
+}
+
 static void on_http_closed(void *ctx)
 {
     struct app *app = ctx;
@@ -73,7 +78,7 @@ static void on_http_closed(void *ctx)
     api_free(app->api);
     app->api = NULL;
     app_coverage_stop(app);
-    app_commands_stop(app, close_db);
+    app_commands_stop(app, close_raw);
 }
 
 static void on_spool_closed(void *ctx)
@@ -246,6 +251,9 @@ static void scrape(void *ctx, struct buf *out)
               "Events in the ring that are not yet in the database.");
     prom_i64(out, "danmakud_unwritten_events", "",
              (int64_t)(feed_head(app->feed) - feed_seek(app->feed, writer_committed(app->writer))));
+    prom_head(out, "danmakud_raw_spool_bytes", "gauge",
+              "Messages kept as they came, not in the database yet: bytes on disk.");
+    prom_i64(out, "danmakud_raw_spool_bytes", "", (int64_t)app_raw_bytes(app));
     prom_head(out, "danmakud_ids_borrowed_total", "counter",
               "Times more than 4096 messages came within one ms.");
     prom_i64(out, "danmakud_ids_borrowed_total", "", (int64_t)app->ids.borrowed);
@@ -265,6 +273,7 @@ static size_t power_of_two(int64_t at_least)
 
 static void make_collector(struct app *app)
 {
+    bool raw_ok = true; /* app_check_config has run */
     app->guards = app_guards_new(app);
     const struct config *c = app->config;
     struct str *hosts = mem_new_array(struct str, c->upstream_hosts.n + 1);
@@ -281,6 +290,8 @@ static void make_collector(struct app *app)
         .heartbeat_timeout_ms = c->heartbeat_timeout,
         .backoff_max_ms = c->backoff_max,
         .max_rooms = (unsigned)c->max_rooms,
+        .raw = app_raw_mode(c, &raw_ok),
+        .on_raw = app_on_raw,
         .on_events = app_on_events,
         .ctx = app,
     };
@@ -326,6 +337,7 @@ static void make_parts(struct app *app)
     };
     make_collector(app);
     app_commands_open(app);
+    app_raw_open(app);
     loop_timer_init(&app->rooms_retry, app->loop, app_rooms_note, app);
     const struct api_opts api = {
         .loop = app->loop,

@@ -105,10 +105,12 @@ void app_on_events(void *ctx, const struct event_draft *drafts, size_t n)
     for (size_t i = 0; i < n; i++) {
         if (drafts[i].kind == EVENT_GUARD) { /* gets its id when it is told */
             guard_merge_take(app->guards, &drafts[i]);
+            base = app->raw_base = 0; /* it may have taken a later one */
             continue;
         }
         if (i % ID_EVENTS_PER_MESSAGE == 0 || base == 0) {
-            base = next_message(app);
+            base = app->raw_base != 0 ? app->raw_base : next_message(app);
+            app->raw_base = 0;
         }
         take_event(app, base + (int64_t)(i % ID_EVENTS_PER_MESSAGE), &drafts[i]);
     }

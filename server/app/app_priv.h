@@ -51,6 +51,7 @@ struct app {
     struct spool *spool; /* NULL: data_dir cannot be used, events are in memory only */
     struct app_coverage *coverage;
     struct app_commands *commands;
+    struct app_raw *raw;
     struct db *db;
     struct writer *writer; /* NULL once it has closed */
     struct guard_merge *guards;
@@ -59,6 +60,7 @@ struct app {
     struct http *http; /* NULL until it listens */
 
     struct id_gen ids;
+    int64_t raw_base; /* message id of the message that is kept as it came; 0: none is */
     struct source_request request;
     bool answer_due;      /* answering it is deferred */
     struct event **batch; /* room for batch_rows_max references */
@@ -118,6 +120,13 @@ void app_commands_flush(struct app *app); /* do not wait for the timer */
 /* stopped comes once the last flush is done, or not waited for any more; never before this returns. */
 void app_commands_stop(struct app *app, void (*stopped)(void *app));
 void app_commands_close(struct app *app);
+
+/* app_raw.c: messages kept as they came, on their way into table raw_event */
+enum collector_raw_mode app_raw_mode(const struct config *config, bool *ret_ok);
+void app_raw_open(struct app *app);
+void app_on_raw(void *ctx, const struct collector_raw *raw);
+void app_raw_close(struct app *app, void (*closed)(void *app)); /* before the database is */
+size_t app_raw_bytes(const struct app *app);
 
 /* app_start.c: what happens between the writer's mark and "ready" */
 void app_on_mark(void *ctx, int64_t last_id);

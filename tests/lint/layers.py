@@ -51,7 +51,7 @@ CONFINED = {
     "brotli/decode.h": ["collector/wire"],
     "libdeflate.h": ["collector/wire"],
     "protobuf-c/": ["collector/wire"],
-    "zstd.h": ["collector"],
+    "zstd.h": ["collector/wire"],
     "ini.h": [CONFIG],
     "cjson/": ["collector/upstream", "api/handlers"],
     "systemd/": ["server/app"],
