@@ -43,7 +43,14 @@ def tuple_of(room, kind, uname, text, sent_ms, value, item, num):
         return (room, kind, uname, sent_ms // 1000, value, item, num)
     if kind == "superchat":
         return (room, kind, uname, text, sent_ms // 1000, value, item)
+    if kind in ("guard", "redpacket"):
+        return (room, kind, uname, sent_ms // 1000, value, item)
     return (room, kind, sent_ms // 1000)
+
+
+def charged(some):
+    """{(room, kind, key): value in 1/1000 CNY} of everything that was paid for in some lines, each once."""
+    return {k: x["value_mcny"] for k, x in rows(some).items() if x["value_mcny"] > 0}
 
 
 def tuples(some):

@@ -114,9 +114,12 @@ static void record(struct sim_conn *c, struct sim_transit *t)
     struct str line;
 
     for (unsigned i = 0; i < t->to && str_split(&rest, '\n', &line); i++) {
-        if (i >= t->from && line.len > 1) {
-            sim_record_event(s->deps.record, &who, ++c->seq, t->again || line.ptr[0] == '1',
-                             str_sub(line, 1, line.len));
+        bool dup = t->again || (line.len > 0 && line.ptr[0] == '1');
+        struct str objects = line.len > 1 ? str_sub(line, 1, line.len) : STR("");
+        struct str one;
+
+        while (i >= t->from && objects.len > 0 && str_split(&objects, SIM_RECORD_AND, &one)) {
+            sim_record_event(s->deps.record, &who, ++c->seq, dup, one);
         }
     }
     for (unsigned i = t->from; i < t->to; i++) {

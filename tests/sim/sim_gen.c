@@ -42,12 +42,14 @@ static sim_draw_fn *const DRAW[SIM_FAMILIES] = {
     [SIM_F_ENTRY] = sim_draw_visit,         [SIM_F_WATCHED] = sim_draw_count,
     [SIM_F_RANK] = sim_draw_count,          [SIM_F_LIKES] = sim_draw_count,
     [SIM_F_STOPPED] = sim_draw_plain,       [SIM_F_NOTICE] = sim_draw_plain,
+    [SIM_F_GUARD] = sim_draw_guard,         [SIM_F_PACKET] = sim_draw_packet,
     [SIM_F_FANS] = sim_draw_count,          [SIM_F_UNKNOWN] = sim_draw_plain,
 };
 
 const char *sim_kind_name(enum sim_kind kind)
 {
-    static const char *const names[SIM_KINDS] = {"other", "danmaku", "gift", "superchat", "live"};
+    static const char *const names[SIM_KINDS] = {"other", "danmaku", "gift",     "superchat",
+                                                 "live",  "guard",   "redpacket"};
 
     return names[kind];
 }
@@ -65,6 +67,10 @@ static void default_mix(struct sim_world *w)
 #define X(id, name, cmd, kind, on, off) add_weight(w, SIM_F_##id, (on), (off));
 #include "tests/sim/sim_families.def"
 #undef X
+    if (w->full) {
+        add_weight(w, SIM_F_GUARD, 12, 0);
+        add_weight(w, SIM_F_PACKET, 8, 0);
+    }
 }
 
 static bool parse_mix(struct sim_world *w, struct str mix)
@@ -98,9 +104,9 @@ static bool parse_mix(struct sim_world *w, struct str mix)
 
 static const char *tpl_text(enum sim_tpl_id id)
 {
-    const char *(*const files[])(enum sim_tpl_id) = {sim_tpl_common, sim_tpl_danmaku,
-                                                     sim_tpl_gift,   sim_tpl_superchat,
-                                                     sim_tpl_room,   sim_tpl_visit};
+    const char *(*const files[])(enum sim_tpl_id) = {
+        sim_tpl_common, sim_tpl_danmaku, sim_tpl_gift, sim_tpl_superchat,
+        sim_tpl_room,   sim_tpl_visit,   sim_tpl_guard};
     const char *text = NULL;
 
     for (size_t i = 0; i < ARRAY_LEN(files) && !text; i++) {
@@ -118,6 +124,7 @@ struct sim_world *sim_world_new(const struct sim_world_opts *opts)
     w->clock = opts->clock;
     w->start_ms = opts->start_ms;
     w->born_s = (opts->start_ms > 0 ? opts->start_ms : clock_wall_ms(opts->clock)) / 1000;
+    w->full = opts->full;
     w->always_live = opts->mix.len > 0;
     for (int i = 0; i < SIM_TPLS; i++) {
         w->tpl[i] = sj_tpl_new(tpl_text((enum sim_tpl_id)i));
@@ -190,7 +197,7 @@ void sim_msg_begin(struct sim_gen *g, struct sim_msg *m, enum sim_family_id fami
 {
     m->family = family;
     m->kind = FAMILIES[family].kind;
-    m->dup = false;
+    m->dup = m->urgent = false;
     m->has_user = with_user;
     m->now_ms = now_ms(g);
     m->sent_ms = m->now_ms;
@@ -262,6 +269,16 @@ static bool take_pending(struct sim_gen *g, struct sim_msg *ret)
             return true;
         }
         p->due_in--;
+    }
+    return false;
+}
+
+bool sim_gen_owes(const struct sim_gen *g)
+{
+    for (struct list_node *n = list_first(&g->pending); n; n = list_next(&g->pending, n)) {
+        if (CONTAINER_OF(n, struct sim_pending, node)->msg.urgent) {
+            return true;
+        }
     }
     return false;
 }

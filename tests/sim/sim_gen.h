@@ -39,6 +39,8 @@ enum sim_kind {
     SIM_KIND_GIFT,
     SIM_KIND_SUPERCHAT,
     SIM_KIND_LIVE,
+    SIM_KIND_GUARD,
+    SIM_KIND_REDPACKET,
     SIM_KINDS
 };
 const char *sim_kind_name(enum sim_kind kind);
@@ -56,6 +58,7 @@ struct sim_world_opts {
     uint64_t seed;
     const struct clock *clock; /* borrowed */
     int64_t start_ms;          /* > 0: times are counted from here, not from the clock */
+    bool full;                 /* also guards, red packets and the protobuf forms */
     struct str mix;            /* "danmaku=90,gift=10": only these families; empty: realistic */
 };
 
@@ -89,6 +92,8 @@ struct sim_gen {
     uint64_t n_said;
     uint64_t n_gifts;
     uint64_t n_superchats;
+    uint64_t n_guards;
+    uint64_t n_packets;
     int64_t watched;
     int64_t likes;
     int64_t online;
@@ -122,6 +127,21 @@ struct sim_msg_gift {
     int64_t combo_coin;
     bool uuid;
     char id_tail[40]; /* empty: no combo */
+    /* Boxes of one kind opened together: a second item in the same SEND_GIFT_V2, with a tid of its own. */
+    const struct sim_gift *second; /* NULL: none */
+    int64_t second_num;
+    int64_t second_value;
+    int64_t second_tid;
+};
+struct sim_msg_guard {
+    int level;
+    int source;    /* of a V2 toast */
+    int64_t price; /* paid, gold */
+    int64_t list;
+};
+struct sim_msg_packet {
+    int64_t lot_id;
+    int battery;
 };
 struct sim_msg_superchat {
     int64_t id;
@@ -141,7 +161,8 @@ struct sim_msg_count {
 struct sim_msg {
     enum sim_family_id family;
     enum sim_kind kind;
-    bool dup; /* its key was sent before */
+    bool dup;    /* its key was sent before */
+    bool urgent; /* follows the one before it at once */
     bool has_user;
     int64_t now_ms; /* when it was drawn */
     int64_t sent_ms;
@@ -160,6 +181,8 @@ struct sim_msg {
         struct sim_msg_superchat superchat;
         struct sim_msg_room room;
         struct sim_msg_count count;
+        struct sim_msg_guard guard;
+        struct sim_msg_packet packet;
     } u;
 };
 
@@ -176,6 +199,8 @@ static inline struct str sim_msg_text(const struct sim_msg *m)
 void sim_gen_init(struct sim_gen *g, const struct sim_world *w, int64_t room_id, uint32_t index);
 void sim_gen_deinit(struct sim_gen *g);
 void sim_gen_next(struct sim_gen *g, struct sim_msg *ret);
+bool sim_gen_owes(
+    const struct sim_gen *g); /* the next message belongs to the last one, and should not wait */
 void sim_gen_render(const struct sim_gen *g, const struct sim_msg *m, bool masked, struct buf *out);
 const char *sim_gen_cmd(const struct sim_msg *m);
 /* LIVE or PREPARING now, out of turn; the second copy of LIVE follows by itself. */

@@ -89,13 +89,11 @@ static const struct sim_gift *choose_gift(struct sim_gen *g)
 }
 
 /* "4" and 18 digits: start second, room, number in the room. */
-static void set_tid(struct sim_gen *g, struct sim_msg *m)
+static int64_t next_tid(struct sim_gen *g)
 {
-    int64_t tid = INT64_C(4000000000000000000) +
-                  g->world->born_s % 10000000 * INT64_C(100000000000) +
-                  (int64_t)g->index * 1000000 + (int64_t)g->n_gifts;
-
-    sim_msg_set_key(m, "%lld", (long long)tid);
+    g->n_gifts++;
+    return INT64_C(4000000000000000000) + g->world->born_s % 10000000 * INT64_C(100000000000) +
+           (int64_t)g->index * 1000000 + (int64_t)g->n_gifts;
 }
 
 static void begin_combo(struct sim_gen *g, const struct sim_msg *m)
@@ -153,6 +151,45 @@ static void hit_combo(struct sim_gen *g, struct sim_msg *m)
     }
 }
 
+/* Another gift out of the same box, or NULL. */
+static const struct sim_gift *same_box(const struct sim_gift *gift)
+{
+    size_t n;
+    const struct sim_gift *gifts = sim_words_gifts(&n);
+
+    for (size_t i = 0; i < n; i++) {
+        if (gifts[i].box_id == gift->box_id && gifts[i].id != gift->id) {
+            return &gifts[i];
+        }
+    }
+    return NULL;
+}
+
+/* A third of the gifts come in the old form, a third in the new one, a third in both (with the same tid). */
+static void choose_form(struct sim_gen *g, struct sim_msg *m)
+{
+    struct sim_msg_gift *gift = &m->u.gift;
+    uint64_t d = rng_below(&g->rng, 3);
+
+    if (d == 0) {
+        return;
+    }
+    if (d == 1) {
+        struct sim_msg copy = *m;
+
+        copy.family = SIM_F_GIFT2;
+        copy.dup = true;
+        sim_gen_later(g, &copy, (unsigned)rng_below(&g->rng, 4));
+        return;
+    }
+    m->family = SIM_F_GIFT2;
+    if (gift->gift->box && rng_below(&g->rng, 2) == 0 && (gift->second = same_box(gift->gift))) {
+        gift->second_num = rng_between(&g->rng, 1, 5);
+        gift->second_value = gift->second_num * gift->gift->box;
+        gift->second_tid = next_tid(g);
+    }
+}
+
 void sim_draw_gift(struct sim_gen *g, struct sim_msg *m)
 {
     struct sim_msg_gift *gift = &m->u.gift;
@@ -164,6 +201,7 @@ void sim_draw_gift(struct sim_gen *g, struct sim_msg *m)
     gift->gift = hit ? g->combo->gift : choose_gift(g);
     gift->id_tail[0] = '\0';
     gift->first = true;
+    gift->second = NULL;
     if (hit) {
         m->user = g->combo->user;
     }
@@ -173,8 +211,7 @@ void sim_draw_gift(struct sim_gen *g, struct sim_msg *m)
     gift->combo_coin = gift->gift->silver ? 0 : m->num * gift->gift->price;
     m->value =
         gift->gift->silver ? 0 : m->num * (gift->gift->box ? gift->gift->box : gift->gift->price);
-    g->n_gifts++;
-    set_tid(g, m);
+    sim_msg_set_key(m, "%lld", (long long)next_tid(g));
     if (!hit && !g->combo && !gift->gift->silver && rng_below(&g->rng, 3) == 0) {
         begin_combo(g, m);
         hit = true;
@@ -182,30 +219,32 @@ void sim_draw_gift(struct sim_gen *g, struct sim_msg *m)
     if (hit) {
         hit_combo(g, m);
     }
+    if (g->world->full) {
+        choose_form(g, m);
+    }
 }
 
-/* A masked sender's uid is replaced by a hash in the ids of his combos. */
-static void put_combo_id(const struct sim_gen *g, const struct sim_msg *m, const struct sim_user *u,
-                         const char *prefix, char out[static 128])
+void sim_gift_combo_id(const struct sim_gen *g, const struct sim_msg *m, const struct sim_user *u,
+                       const char *prefix, char out[static SIM_COMBO_ID_MAX])
 {
     const struct sim_msg_gift *gift = &m->u.gift;
 
     if (!gift->id_tail[0]) {
         out[0] = '\0';
     } else if (gift->uuid) {
-        (void)snprintf(out, 128, "%s", gift->id_tail);
+        (void)snprintf(out, SIM_COMBO_ID_MAX, "%s", gift->id_tail);
     } else if (u->uid == 0) {
-        (void)snprintf(out, 128, "%s:%016llx:%lld:%s", prefix, (unsigned long long)u->hash,
-                       (long long)g->anchor.uid, gift->id_tail);
+        (void)snprintf(out, SIM_COMBO_ID_MAX, "%s:%016llx:%lld:%s", prefix,
+                       (unsigned long long)u->hash, (long long)g->anchor.uid, gift->id_tail);
     } else {
-        (void)snprintf(out, 128, "%s:%lld:%lld:%s", prefix, (long long)u->uid,
+        (void)snprintf(out, SIM_COMBO_ID_MAX, "%s:%lld:%lld:%s", prefix, (long long)u->uid,
                        (long long)g->anchor.uid, gift->id_tail);
     }
 }
 
 struct texts {
-    char batch[128];
-    char combo[128];
+    char batch[SIM_COMBO_ID_MAX];
+    char combo[SIM_COMBO_ID_MAX];
     struct sim_face face;
     struct sim_face anchor_face;
 };
@@ -236,8 +275,8 @@ static void fill_gift(struct sj_vals *v, const struct sim_gen *g, const struct s
     const struct sim_gift *gift = m->u.gift.gift;
 
     fill_people(v, g, u, t);
-    put_combo_id(g, m, u, "batch:gift:combo_id", t->batch);
-    put_combo_id(g, m, u, "gift:combo_id", t->combo);
+    sim_gift_combo_id(g, m, u, "batch:gift:combo_id", t->batch);
+    sim_gift_combo_id(g, m, u, "gift:combo_id", t->combo);
     sj_raw(v, 'b', str_of(t->batch));
     sj_raw(v, 'k', str_of(t->combo));
     sj_raw(v, 't', gift->silver ? STR("silver") : STR("gold"));

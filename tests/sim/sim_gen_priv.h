@@ -39,7 +39,12 @@
     X(INTERACT_MEDAL)                                                                              \
     X(ENTRY)                                                                                       \
     X(NOTICE)                                                                                      \
-    X(LOGIN)
+    X(LOGIN)                                                                                       \
+    X(GUARD_BUY)                                                                                   \
+    X(GUARD_TOAST)                                                                                 \
+    X(GUARD_TOAST2)                                                                                \
+    X(PACKET)                                                                                      \
+    X(PACKET_START)
 
 enum sim_tpl_id {
 #define X(name) SIM_T_##name,
@@ -55,6 +60,7 @@ struct sim_world {
     int64_t born_s;                   /* part of the keys */
     uint32_t weight[2][SIM_FAMILIES]; /* [live] */
     uint32_t total[2];
+    bool full;
     bool always_live;             /* a mix was given: rooms begin live */
     struct sj_tpl *tpl[SIM_TPLS]; /* owned */
 };
@@ -70,12 +76,16 @@ const char *sim_tpl_gift(enum sim_tpl_id id);
 const char *sim_tpl_superchat(enum sim_tpl_id id);
 const char *sim_tpl_room(enum sim_tpl_id id);
 const char *sim_tpl_visit(enum sim_tpl_id id);
+const char *sim_tpl_guard(enum sim_tpl_id id);
 
 sim_draw_fn sim_draw_danmaku, sim_draw_gift, sim_draw_superchat, sim_draw_live, sim_draw_preparing;
-sim_draw_fn sim_draw_count, sim_draw_visit, sim_draw_plain;
+sim_draw_fn sim_draw_count, sim_draw_visit, sim_draw_plain, sim_draw_guard, sim_draw_packet;
 sim_render_fn sim_render_danmaku, sim_render_gift, sim_render_combo, sim_render_superchat;
 sim_render_fn sim_render_jpn, sim_render_live, sim_render_preparing, sim_render_watched;
 sim_render_fn sim_render_rank, sim_render_likes, sim_render_fans, sim_render_interact;
+sim_render_fn sim_render_guard, sim_render_toast, sim_render_toast2, sim_render_packet;
+sim_render_fn sim_render_packet_old, sim_render_packet_start, sim_render_gift2;
+sim_render_fn sim_render_interact2;
 sim_render_fn sim_render_entry, sim_render_stopped, sim_render_notice, sim_render_unknown;
 
 /* A message of this family at the room's present time, with a viewer if asked for. */
@@ -87,6 +97,11 @@ void sim_gen_later(struct sim_gen *g, const struct sim_msg *m, unsigned in);
 void sim_gen_set_live_key(struct sim_gen *g); /* that of the present live */
 /* Text of the room's words into the message. */
 void sim_msg_words(struct sim_gen *g, struct sim_msg *m, void (*words)(struct rng *, struct buf *));
+
+enum { SIM_COMBO_ID_MAX = 128 };
+/* The id of the combo a gift belongs to, "" if to none; a masked sender's uid is replaced by a hash in it. */
+void sim_gift_combo_id(const struct sim_gen *g, const struct sim_msg *m, const struct sim_user *u,
+                       const char *prefix, char out[static SIM_COMBO_ID_MAX]);
 
 static inline const struct sj_tpl *sim_tpl(const struct sim_gen *g, enum sim_tpl_id id)
 {

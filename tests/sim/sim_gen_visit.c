@@ -62,6 +62,9 @@ void sim_draw_visit(struct sim_gen *g, struct sim_msg *m)
 {
     sim_msg_begin(g, m, m->family, true);
     m->u.count.n = rng_below(&g->rng, 20) == 0 ? rng_between(&g->rng, 2, 3) : 1;
+    if (g->world->full && m->family == SIM_F_INTERACT && rng_below(&g->rng, 4) > 0) {
+        m->family = SIM_F_INTERACT2;
+    }
 }
 
 void sim_draw_plain(struct sim_gen *g, struct sim_msg *m)

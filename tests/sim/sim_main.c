@@ -211,6 +211,7 @@ int main(int argc, char **argv)
     world.seed = p.options.seed;
     world.start_ms = p.options.start_ms;
     world.mix = str_of(p.options.mix);
+    world.full = p.options.full;
     p.world = sim_world_new(&world);
     if (!p.world) {
         (void)fprintf(stderr, "danmakud-sim: --mix: bad value\n");

@@ -80,6 +80,9 @@ static const struct option OPTIONS[] = {
     {"mix", STRING, AT(mix), 0, 0, 0, "NAME=W,...",
      "only these messages with these weights: danmaku gift superchat live preparing interact entry "
      "watched rank likes stopped notice fans unknown"},
+    {"full", FLAG, AT(full), 0, 0, 0, NULL,
+     "also guards (three messages a purchase), red packets, protobuf gifts and visits; --mix then "
+     "knows guard and packet"},
     {"start-ms", INTEGER, AT(start_ms), 0, 0, INT64_MAX, "MS",
      "times count from here, not from the clock: the same bytes in every run"},
     {"masked", INTEGER, AT(masked_pct), 0, 0, 100, "PCT",

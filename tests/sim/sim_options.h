@@ -59,6 +59,7 @@ struct sim_options {
     int64_t wait_rooms;
     uint64_t seed;
     const char *mix;
+    bool full;
     int64_t start_ms;
     int64_t masked_pct; /* rooms that hide senders from anonymous clients */
     int64_t frame_max;  /* messages per frame */

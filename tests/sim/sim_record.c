@@ -160,23 +160,13 @@ bool sim_record_close(struct sim_record *r, int64_t at_ms)
     return ok;
 }
 
-void sim_record_members(const struct sim_msg *m, bool masked, const char *hostile, struct buf *out)
+static void put_members(const struct sim_msg *m, const struct sim_user *u, bool masked,
+                        const char *hostile, struct buf *out)
 {
-    struct sim_user hidden;
-    const struct sim_user *u = &m->user;
     char hash[16];
     struct json_out w;
 
-    if (m->kind == SIM_KIND_OTHER) {
-        buf_put_c(out, '\n');
-        return;
-    }
-    if (masked && m->has_user) {
-        sim_user_mask(&m->user, &hidden);
-        u = &hidden;
-    }
     (void)snprintf(hash, sizeof(hash), "%08x", (unsigned)hash_crc32(sim_msg_text(m)));
-    buf_put_c(out, m->dup ? '1' : '0');
     jw_init(&w, out);
     jw_object(&w);
     jw_kstr(&w, "kind", str_of(sim_kind_name(m->kind)));
@@ -189,6 +179,7 @@ void sim_record_members(const struct sim_msg *m, bool masked, const char *hostil
     jw_kstr(&w, "text_hash", str_of(hash));
     jw_ki64(&w, "sent_ms", m->sent_ms);
     jw_ki64(&w, "value", m->value);
+    jw_ki64(&w, "value_mcny", m->value);
     jw_ki64(&w, "item", m->item);
     jw_ki64(&w, "num", m->num);
     if (m->kind == SIM_KIND_GIFT && m->u.gift.gift) { /* a replayed one has only its number */
@@ -198,5 +189,34 @@ void sim_record_members(const struct sim_msg *m, bool masked, const char *hostil
         jw_kstr(&w, "hostile", str_of(hostile));
     }
     jw_object_end(&w);
+}
+
+void sim_record_members(const struct sim_msg *m, bool masked, const char *hostile, struct buf *out)
+{
+    struct sim_user hidden;
+    const struct sim_user *u = &m->user;
+
+    if (m->kind == SIM_KIND_OTHER) {
+        buf_put_c(out, '\n');
+        return;
+    }
+    if (masked && m->has_user) {
+        sim_user_mask(&m->user, &hidden);
+        u = &hidden;
+    }
+    buf_put_c(out, m->dup ? '1' : '0');
+    put_members(m, u, masked, hostile, out);
+    if (m->kind == SIM_KIND_GIFT && m->u.gift.second) {
+        struct sim_msg second = *m;
+
+        second.u.gift.gift = m->u.gift.second;
+        second.item = m->u.gift.second->id;
+        second.num = m->u.gift.second_num;
+        second.value = m->u.gift.second_value;
+        second.key_len = (uint32_t)snprintf(second.key, sizeof(second.key), "%lld",
+                                            (long long)m->u.gift.second_tid);
+        buf_put_c(out, SIM_RECORD_AND);
+        put_members(&second, u, masked, hostile, out);
+    }
     buf_put_c(out, '\n');
 }

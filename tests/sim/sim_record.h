@@ -42,6 +42,8 @@ void sim_record_flush(struct sim_record *r);
 /* The last line, with the counts; frees. false: something could not be written. */
 MUST_CHECK bool sim_record_close(struct sim_record *r, int64_t at_ms);
 
-/* What a message's line says about it: one character ('1': its key was sent before), then a JSON object, then \n.
+/* What a message's line says about it: one character ('1': its key was sent before), then a JSON object, then \n. A
+ * message of two events has two objects with SIM_RECORD_AND between them.
  * Only the \n for kinds that are not recorded. hostile: the fault that made the text, or NULL. */
+enum { SIM_RECORD_AND = '\v' }; /* no byte of JSON */
 void sim_record_members(const struct sim_msg *m, bool masked, const char *hostile, struct buf *out);

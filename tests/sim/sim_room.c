@@ -214,7 +214,8 @@ static bool send_batch(struct sim_room *r, unsigned max, double *credit)
     unsigned n = 0;
 
     begin_batch(r, forms);
-    while (n < max && s->left > 0 && *credit >= 1) {
+    while ((n < max && s->left > 0 && *credit >= 1) ||
+           (n > 0 && n < SIM_BATCH_MAX && sim_gen_owes(&r->gen))) {
         if (!next_message(r, b, forms, s->msg)) {
             *credit = 0;
             break;
