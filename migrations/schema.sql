@@ -333,6 +333,46 @@ CREATE TABLE public.schema_migrations (
 );
 
 --
+-- Name: session; Type: TABLE; Schema: public; Owner: -
+--
+
+CREATE TABLE public.session (
+    id bigint NOT NULL,
+    room_id bigint NOT NULL,
+    start_id bigint NOT NULL,
+    end_id bigint,
+    end_cause text,
+    upstream_start_ms bigint,
+    CONSTRAINT session_check CHECK (((end_id IS NULL) = (end_cause IS NULL))),
+    CONSTRAINT session_check1 CHECK ((end_id >= start_id)),
+    CONSTRAINT session_end_cause_check CHECK ((end_cause = ANY (ARRAY['preparing'::text, 'cut_off'::text, 'poll'::text, 'unseen'::text, 'removed'::text])))
+);
+
+--
+-- Name: session_mark; Type: TABLE; Schema: public; Owner: -
+--
+
+CREATE TABLE public.session_mark (
+    node smallint NOT NULL,
+    upto_id bigint NOT NULL
+);
+
+--
+-- Name: session_segment; Type: TABLE; Schema: public; Owner: -
+--
+
+CREATE TABLE public.session_segment (
+    session_id bigint NOT NULL,
+    from_id bigint NOT NULL,
+    live_key text,
+    title text,
+    area_id bigint,
+    area text,
+    parent_area_id bigint,
+    parent_area text
+);
+
+--
 -- Name: unknown_command; Type: TABLE; Schema: public; Owner: -
 --
 
@@ -485,6 +525,34 @@ ALTER TABLE ONLY public.schema_migrations
     ADD CONSTRAINT schema_migrations_pkey PRIMARY KEY (version);
 
 --
+-- Name: session_mark session_mark_pkey; Type: CONSTRAINT; Schema: public; Owner: -
+--
+
+ALTER TABLE ONLY public.session_mark
+    ADD CONSTRAINT session_mark_pkey PRIMARY KEY (node);
+
+--
+-- Name: session session_pkey; Type: CONSTRAINT; Schema: public; Owner: -
+--
+
+ALTER TABLE ONLY public.session
+    ADD CONSTRAINT session_pkey PRIMARY KEY (id);
+
+--
+-- Name: session session_room_id_start_id_key; Type: CONSTRAINT; Schema: public; Owner: -
+--
+
+ALTER TABLE ONLY public.session
+    ADD CONSTRAINT session_room_id_start_id_key UNIQUE (room_id, start_id);
+
+--
+-- Name: session_segment session_segment_pkey; Type: CONSTRAINT; Schema: public; Owner: -
+--
+
+ALTER TABLE ONLY public.session_segment
+    ADD CONSTRAINT session_segment_pkey PRIMARY KEY (session_id, from_id);
+
+--
 -- Name: unknown_command unknown_command_pkey; Type: CONSTRAINT; Schema: public; Owner: -
 --
 
@@ -547,6 +615,18 @@ CREATE INDEX room_minute_kind_minute ON public.room_minute_kind USING btree (min
 CREATE INDEX room_minute_minute ON public.room_minute USING btree (minute);
 
 --
+-- Name: session_end; Type: INDEX; Schema: public; Owner: -
+--
+
+CREATE INDEX session_end ON public.session USING btree (end_id);
+
+--
+-- Name: session_open; Type: INDEX; Schema: public; Owner: -
+--
+
+CREATE INDEX session_open ON public.session USING btree (room_id) WHERE (end_id IS NULL);
+
+--
 -- Name: event_default_id_idx; Type: INDEX ATTACH; Schema: public; Owner: -
 --
 
@@ -575,6 +655,13 @@ ALTER INDEX public.raw_event_cmd ATTACH PARTITION public.raw_event_default_cmd_i
 --
 
 ALTER INDEX public.raw_event_pkey ATTACH PARTITION public.raw_event_default_pkey;
+
+--
+-- Name: session_segment session_segment_session_id_fkey; Type: FK CONSTRAINT; Schema: public; Owner: -
+--
+
+ALTER TABLE ONLY public.session_segment
+    ADD CONSTRAINT session_segment_session_id_fkey FOREIGN KEY (session_id) REFERENCES public.session(id) ON DELETE CASCADE;
 
 --
 -- Name: unknown_command unknown_command_cmd_id_fkey; Type: FK CONSTRAINT; Schema: public; Owner: -

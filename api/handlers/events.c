@@ -4,6 +4,7 @@
 #include "api/amends.h"
 #include "api/frames.h"
 #include "api/handlers/handlers.h"
+#include "api/links.h"
 #include "api/query/event_row.h"
 #include "api/query/page.h"
 #include "api/reader.h"
@@ -17,7 +18,6 @@
 enum {
     LIST_PARAMS = PARAM_BIT(FROM) | PARAM_BIT(TO) | PARAM_BIT(SINCE) | PARAM_BIT(KINDS) |
                   PARAM_BIT(MIN_VALUE) | PARAM_BIT(LIMIT) | PARAM_BIT(ORDER) | PARAM_BIT(CURSOR),
-    LINK_BYTES = 2048,
 };
 
 struct list_job {
@@ -91,65 +91,6 @@ static void write_page(struct list_job *j, const struct page_links *links,
     buf_put_c(out, '\n');
 }
 
-/* Percent-encodes all but unreserved characters (RFC 3986). */
-static void put_encoded(struct buf *out, struct str s)
-{
-    static const char hex[] = "0123456789ABCDEF";
-    for (size_t i = 0; i < s.len; i++) {
-        unsigned char c = (unsigned char)s.ptr[i];
-        bool plain = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
-                     c == '-' || c == '.' || c == '_' || c == '~' || c == ',';
-        if (plain) {
-            buf_put_c(out, (char)c);
-        } else {
-            buf_put_c(out, '%');
-            buf_put_c(out, hex[c >> 4]);
-            buf_put_c(out, hex[c & 15]);
-        }
-    }
-}
-
-/* The same list with another cursor: RFC 8288, relative to the request. */
-static void put_link(struct list_job *j, struct buf *out, const char *cursor, const char *rel)
-{
-    struct http_req *req = j->job.req;
-    buf_put(out, out->len > 0 ? STR(", <") : STR("<"));
-    buf_put(out, http_req_path(req));
-    buf_put(out, STR("?cursor="));
-    buf_put(out, (struct str){cursor, CURSOR_TEXT_LEN});
-    for (size_t i = 0; i < http_req_query_n(req); i++) {
-        struct str name;
-        struct str value;
-        http_req_query(req, i, &name, &value);
-        if (str_eq(name, STR("cursor"))) {
-            continue;
-        }
-        buf_put_c(out, '&');
-        put_encoded(out, name);
-        buf_put_c(out, '=');
-        put_encoded(out, value);
-    }
-    buf_put(out, STR(">; rel=\""));
-    buf_put(out, str_of(rel));
-    buf_put_c(out, '"');
-}
-
-static void add_links(struct list_job *j, const struct page_links *links)
-{
-    struct buf b;
-    buf_init(&b, LINK_BYTES);
-    if (links->has_next) {
-        put_link(j, &b, links->next, "next");
-    }
-    if (links->has_prev) {
-        put_link(j, &b, links->prev, "prev");
-    }
-    if (b.len > 0 && buf_ok(&b)) { /* too long for a header: the body has the cursors */
-        http_add_header(j->job.req, "Link", buf_str(&b));
-    }
-    buf_deinit(&b);
-}
-
 /* rows: of SQL_AMENDS, NULL when the ring says it all. */
 static void list_answer(struct list_job *j, const struct db_rows *rows)
 {
@@ -161,7 +102,7 @@ static void list_answer(struct list_job *j, const struct db_rows *rows)
     }
     struct page_links links;
     page_links(&j->plan, &result, &links);
-    add_links(j, &links);
+    links_add(j->job.req, &links);
     struct buf body;
     buf_init(&body, REPLY_BODY_LIMIT);
     amends_sync(j->job.api->amends);

@@ -39,6 +39,23 @@
     "sum(n_superchat)::int8, sum(n_redpacket)::int8, sum(n_other)::int8, sum(chatters)::int8, "    \
     "sum(v_gift)::int8, "                                                                          \
     "sum(v_guard)::int8, sum(v_superchat)::int8, sum(v_redpacket)::int8"
+/* The same of no group: zeros when there is nothing. */
+#define SQL_MINUTE_TOTALS                                                                          \
+    ", coalesce(sum(n_danmaku), 0)::int8, coalesce(sum(n_mirror), 0)::int8, "                      \
+    "coalesce(sum(n_gift), 0)::int8, coalesce(sum(n_guard), 0)::int8, "                            \
+    "coalesce(sum(n_superchat), 0)::int8, coalesce(sum(n_redpacket), 0)::int8, "                   \
+    "coalesce(sum(n_other), 0)::int8 + coalesce((SELECT sum(n) FROM room_minute_kind "             \
+    "WHERE room_id = $1 AND minute >= $2 AND minute < $3), 0)::int8, 0::int8, "                    \
+    "coalesce(sum(v_gift), 0)::int8, coalesce(sum(v_guard), 0)::int8, "                            \
+    "coalesce(sum(v_superchat), 0)::int8, coalesce(sum(v_redpacket), 0)::int8"
+#define SQL_SESSION_ROW                                                                            \
+    "SELECT s.id, s.room_id, s.start_id, s.end_id, s.end_cause, s.upstream_start_ms, g.title, "    \
+    "g.area_id, g.area, g.parent_area_id, g.parent_area FROM session s LEFT JOIN LATERAL "         \
+    "(SELECT * FROM session_segment x WHERE x.session_id = s.id ORDER BY x.from_id DESC LIMIT 1) " \
+    "g ON true"
+#define SQL_SESSIONS(dir)                                                                          \
+    SQL_SESSION_ROW " WHERE s.room_id = $1 AND s.start_id >= $2 AND s.start_id < $3 AND "          \
+                    "(s.end_id IS NULL OR s.end_id >= $4) ORDER BY s.start_id " dir " LIMIT $5"
 /* Kinds that are only counted belong to `other`. */
 #define SQL_MINUTE_KINDS(where)                                                                    \
     " UNION ALL (SELECT minute::int8, 0::int8, 0::int8, 0::int8, 0::int8, 0::int8, 0::int8, "      \

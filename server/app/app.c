@@ -78,6 +78,7 @@ static void on_http_closed(void *ctx)
     api_free(app->api);
     app->api = NULL;
     app_coverage_stop(app);
+    app_sessions_close(app);
     app_commands_stop(app, close_raw);
 }
 
@@ -167,6 +168,7 @@ void app_stop(struct app *app, int exit_code)
     if (app->http != NULL) {
         http_quiesce(app->http);
     }
+    app_sessions_stop(app);
     collector_close(app->collector, on_collector_closed, app);
 }
 
@@ -323,6 +325,7 @@ static void make_parts(struct app *app)
         .application_name = "danmakud",
     };
     app->db = db_new(app->loop, &db, app->stats);
+    app_sessions_open(app);
     const struct writer_opts writer = {
         .conninfo = app->conninfo,
         .node = (unsigned)c->node,
@@ -405,6 +408,7 @@ int app_run(struct config *config, const struct config_source *source)
         status = app->exit_code;
     }
     app_coverage_close(app);
+    app_sessions_free(app);
     app_commands_close(app);
     guard_merge_free(app->guards);
     feed_free(app->feed);

@@ -10,6 +10,7 @@
 
 static void publish(struct app *app, struct event *take)
 {
+    app_sessions_event(app, take);
     feed_publish(app->feed, take);
     stats_inc(app->stats, STAT_EVENTS_PUBLISHED);
 }
@@ -93,7 +94,7 @@ static void take_event(struct app *app, int64_t id, const struct event_draft *dr
     }
 }
 
-static int64_t next_message(struct app *app)
+int64_t app_new_id(struct app *app)
 {
     return id_gen_message(&app->ids, loop_wall_ms(app->loop));
 }
@@ -109,7 +110,7 @@ void app_on_events(void *ctx, const struct event_draft *drafts, size_t n)
             continue;
         }
         if (i % ID_EVENTS_PER_MESSAGE == 0 || base == 0) {
-            base = app->raw_base != 0 ? app->raw_base : next_message(app);
+            base = app->raw_base != 0 ? app->raw_base : app_new_id(app);
             app->raw_base = 0;
         }
         take_event(app, base + (int64_t)(i % ID_EVENTS_PER_MESSAGE), &drafts[i]);
@@ -140,7 +141,7 @@ static void guard_hold_end(void *ctx, int64_t key)
 static void guard_tell(void *ctx, const struct event_draft *draft)
 {
     struct app *app = ctx;
-    take_event(app, next_message(app), draft);
+    take_event(app, app_new_id(app), draft);
     if (app->spool == NULL) {
         writer_poke(app->writer);
     }
@@ -391,6 +392,7 @@ int app_spool_open(struct app *app, const char *data_dir)
             KV_I64("segments", found.n_segments), KV_I64("last_id", found.last_id),
             KV_I64("torn_bytes", found.torn_bytes), KV_I64("bad_bytes", found.bad_bytes));
     }
+    app->alive_ms = found.alive_ms;
     id_gen_seed(&app->ids, found.last_id);
     feed_on_evict(app->feed, on_evict, app);
     return EXIT_OK;

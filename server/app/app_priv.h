@@ -50,6 +50,7 @@ struct app {
     struct feed *feed;
     struct spool *spool; /* NULL: data_dir cannot be used, events are in memory only */
     struct app_coverage *coverage;
+    struct app_sessions *sessions;
     struct app_commands *commands;
     struct app_raw *raw;
     struct db *db;
@@ -73,6 +74,7 @@ struct app {
     struct loop_timer start_retry;
     struct loop_timer rooms_retry;
     struct loop_timer watchdog;
+    int64_t alive_ms;   /* wall: until when the process before ran; 0 unknown */
     int64_t mark;       /* of the writer when it was first read */
     int64_t warm_after; /* id the warming of the ring has reached */
     uint64_t n_warmed;  /* events that came from the spool */
@@ -96,6 +98,7 @@ MUST_CHECK enum err_code app_data_dir(const struct config *config, struct buf *o
                                       struct err *err);
 
 /* app_events.c: from the collector to ring and writer */
+int64_t app_new_id(struct app *app); /* of a message, or of something made here */
 void app_on_events(void *ctx, const struct event_draft *drafts, size_t n);
 struct guard_merge *app_guards_new(struct app *app);
 void app_guards_restore(struct app *app); /* what the last process held */
@@ -128,9 +131,19 @@ void app_on_raw(void *ctx, const struct collector_raw *raw);
 void app_raw_close(struct app *app, void (*closed)(void *app)); /* before the database is */
 size_t app_raw_bytes(const struct app *app);
 
+/* app_sessions.c: when rooms were live; made when the database is there, before anything comes */
+void app_sessions_open(struct app *app);
+void app_sessions_load(struct app *app); /* starting: what is stored; goes on with app_warm_next */
+void app_sessions_start(struct app *app);
+void app_sessions_event(struct app *app, const struct event *e); /* in order of ids */
+void app_sessions_stop(struct app *app);
+void app_sessions_close(struct app *app);
+void app_sessions_free(struct app *app);
+
 /* app_start.c: what happens between the writer's mark and "ready" */
 void app_on_mark(void *ctx, int64_t last_id);
 void app_warm_next(struct app *app);
+void app_start_retry(struct app *app, const char *why); /* the check begins anew, later */
 
 /* app_kinds.c: bit set of the kinds that store_kinds leaves out; check may be NULL */
 uint32_t app_counted_kinds(const struct config *config, struct config_check *check);

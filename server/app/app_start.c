@@ -22,7 +22,7 @@ static void check_again(void *ctx)
     check_query(ctx);
 }
 
-static void retry_later(struct app *app, const char *why)
+void app_start_retry(struct app *app, const char *why)
 {
     LOG(WARN, "app", "not starting yet, trying again in 5 s", KV_CSTR("reason", why));
     loop_timer_init(&app->start_retry, app->loop, check_again, app);
@@ -43,6 +43,7 @@ static void start_running(struct app *app)
     app_source_resume(app);
     app_guards_restore(app);
     collector_start(app->collector);
+    app_sessions_start(app);
     bool v6 = strchr(app->listen.address, ':') != NULL;
     printf("danmakud ready: http://%s%s%s:%u\n", v6 ? "[" : "", app->listen.address, v6 ? "]" : "",
            http_port(app->http));
@@ -58,6 +59,7 @@ static void warm_one(struct app *app, struct event *take)
     id_gen_seed(&app->ids, take->id);
     collector_seen(app->collector, take->room_id, take->nkey);
     guard_merge_seen(app->guards, take);
+    app_sessions_event(app, take);
     feed_warm(app->feed, take);
 }
 
@@ -106,7 +108,7 @@ static void on_warm_page(void *ctx, enum err_code code, const struct err *err,
         return;
     }
     if (code != ERR_OK) {
-        retry_later(app, err->msg);
+        app_start_retry(app, err->msg);
         return;
     }
     size_t n = db_rows_n(rows);
@@ -139,7 +141,7 @@ void app_warm_next(struct app *app)
                                   DB_ARG_I64(WARM_PAGE)};
     struct err err = {0};
     if (db_query(app->db, &page, args, ARRAY_LEN(args), on_warm_page, app, &err) != ERR_OK) {
-        retry_later(app, err.msg);
+        app_start_retry(app, err.msg);
     }
 }
 
@@ -153,7 +155,7 @@ static void on_check(void *ctx, enum err_code code, const struct err *err,
         return;
     }
     if (code != ERR_OK) {
-        retry_later(app, err->msg);
+        app_start_retry(app, err->msg);
         return;
     }
     int64_t off = loop_wall_ms(app->loop) - db_i64(rows, 0, 0);
@@ -162,7 +164,7 @@ static void on_check(void *ctx, enum err_code code, const struct err *err,
             "this machine's clock and the database's differ too much: set the clock (ids are "
             "times)",
             KV_I64("off_ms", off));
-        retry_later(app, "clock");
+        app_start_retry(app, "clock");
         return;
     }
     if (!app->listen.loopback && !app->config->allow_public && db_i64(rows, 0, 1) == 0) {
@@ -177,7 +179,7 @@ static void on_check(void *ctx, enum err_code code, const struct err *err,
     /* Minutes that are rolled up get no more events, even if the clock went back while we were away. */
     id_gen_seed(&app->ids, id_first_of_ms(db_i64(rows, 0, 2) * MS_PER_MINUTE) - 1);
     app_rooms_apply(app); /* before warming, which refills their windows of repeats */
-    app_warm_next(app);
+    app_sessions_load(app);
 }
 
 static void check_query(struct app *app)
@@ -191,7 +193,7 @@ static void check_query(struct app *app)
     const struct db_arg args[] = {DB_ARG_I64(loop_wall_ms(app->loop))};
     struct err err = {0};
     if (db_query(app->db, &check, args, ARRAY_LEN(args), on_check, app, &err) != ERR_OK) {
-        retry_later(app, err.msg);
+        app_start_retry(app, err.msg);
     }
 }
 

@@ -1,0 +1,195 @@
+"""Sessions: what upstream tells of a live becomes one session, whatever is killed meanwhile."""
+import json
+import os
+import subprocess
+
+import harness
+from harness import wait_for
+
+KEY = "8800000000000000001"
+PATHS = ["/api/v1/rooms/{room}/sessions", "/api/v1/sessions/12345"]
+
+
+def live(key=KEY, live_time=None, room=0):
+    m = {"cmd": "LIVE", "live_key": key, "sub_session_key": f"{key}sub_time:1", "live_platform": "pc", "roomid": room}
+    if live_time:
+        m["live_time"] = live_time
+    return m
+
+
+def preparing(n=1):
+    return {"cmd": "PREPARING", "roomid": "1", "msg_id": f"m{n}", "send_time": 1790000000000 + n}
+
+
+def room_change(title, area_id=1, area="one", n=1):
+    return {"cmd": "ROOM_CHANGE", "msg_id": f"c{n}", "data": {"title": title, "area_id": area_id, "area_name": area, "parent_area_id": 9,
+                                                             "parent_area_name": "games", "live_key": "0"}}
+
+
+def problem(r):
+    return r.status_code, r.json()["code"]
+
+
+class World:
+    def __init__(self, sim, danmakud, *args):
+        self.sim = sim("--rooms", "3", "--rate", "1")
+        self.sim.pause()
+        self.room = self.sim.rooms[0]
+        self.start = danmakud
+        self.args = args
+        self.d = None
+        self.n = 0
+        self.begin()
+
+    def begin(self):
+        self.d = self.start(*self.sim.args_for_rooms(), *self.args)
+        wait_for("all rooms connected", lambda: self.d.metric("danmakud_rooms_live") == 3)
+
+    def emit(self, *messages, room=None):
+        for m in messages:
+            self.sim.command(f"emit {room or self.room} {json.dumps(m)}")
+
+    def say(self, text):
+        """An event after what was emitted: when it is the newest, the rest is there. Memory answers that."""
+        self.sim.command(f"say {self.room} {text}")
+        path = f"/api/v1/rooms/{self.room}/events"
+        wait_for(f"danmaku {text}", lambda: [e["text"] for e in self.d.json(path, limit=1)["data"]] == [text])
+
+    def events(self, **params):
+        return self.d.json(f"/api/v1/rooms/{self.room}/events", limit=1000, **params)["data"]
+
+    def sessions(self, **params):
+        return self.d.json(f"/api/v1/rooms/{self.room}/sessions", **params)["data"]
+
+    def wait(self, what, check):
+        return wait_for(what, lambda: (lambda s: s if check(s) else None)(self.sessions()))
+
+
+def open_session(s):
+    return len(s) == 1 and s[0]["live"]
+
+
+def test_a_live_with_title_changes_and_flapping(sim, danmakud, rows):
+    w = World(sim, danmakud)
+    w.emit(room_change("first title"), live(live_time=1790000000), live())
+    w.wait("a session", open_session)
+    w.say("in the live")
+    w.emit(room_change("second title", 2, "two", n=2))
+    w.wait("the second title", lambda s: s[0]["title"] == "second title")
+    w.emit(preparing(1))
+    ended = w.wait("the end", lambda s: not s[0]["live"])[0]
+    assert ended["end_cause"] == "preparing" and ended["duration_ms"] == ended["end_ms"] - ended["start_ms"]
+    w.emit(live("8800000000000000002"))
+    again = w.wait("the same session again", lambda s: s[0]["live"])
+    assert [s["id"] for s in again] == [ended["id"]]
+    w.emit(preparing(2))
+    last = w.wait("the second end", lambda s: not s[0]["live"])[0]
+    got = w.d.json(f"/api/v1/sessions/{last['id']}")["data"]
+    assert [(g["title"], g["area"], g["live_key"]) for g in got["segments"]] == [
+        ("first title", "one", KEY), ("second title", "two", KEY), ("second title", "two", "8800000000000000002")]
+    assert got["segments"][0]["from_id"] == got["start_id"]
+    wait_for("everything written", lambda: w.d.metric("danmakud_unwritten_events") == 0)
+    lives = w.events(kinds="live", order="asc")
+    assert lives[0]["id"] == got["start_id"] and lives[-1]["id"] == got["end_id"]
+    assert got["upstream_start_ms"] == 1790000000000
+    assert rows("SELECT count(*) FROM session") == [(1,)]
+
+
+def test_kill_in_the_middle_of_a_live(sim, danmakud, rows):
+    w = World(sim, danmakud)
+    w.emit(room_change("title"), live(live_time=1790000000))
+    first = w.wait("a session", open_session)[0]
+    w.d.kill()
+    w.begin()
+    assert [s["id"] for s in w.sessions()] == [first["id"]] and w.sessions()[0]["live"]
+    w.emit(room_change("later", n=2))
+    w.wait("the title after the restart", lambda s: s[0]["title"] == "later")
+    w.d.kill()
+    w.begin()
+    w.emit(preparing())
+    last = w.wait("the end", lambda s: not s[0]["live"])
+    assert [s["id"] for s in last] == [first["id"]]
+    assert rows("SELECT title FROM session_segment ORDER BY from_id") == [("title",), ("later",)]
+
+
+def test_a_live_that_begins_while_the_database_is_away_survives_kill(sim, danmakud, postgres, rows):
+    w = World(sim, danmakud)
+    w.emit(room_change("before"))
+    w.say("everything is there")
+    postgres.stop()
+    wait_for("the database is gone", lambda: w.d.get("/readyz").status_code == 503)
+    w.emit(live(live_time=1790000000), room_change("while away", n=2))
+    w.say("published, so in the spool")
+    w.d.kill()
+    postgres.start()
+    w.begin()
+    got = w.wait("the session", open_session)[0]
+    assert got["title"] == "while away"
+    begun = w.events(kinds="live")[0]
+    assert got["id"] == got["start_id"] == begun["id"]
+    segments = w.d.json(f"/api/v1/sessions/{got['id']}")["data"]["segments"]
+    assert [g["title"] for g in segments] == ["before", "while away"] or [g["title"] for g in segments] == [None, "while away"] \
+        or [g["title"] for g in segments] == ["while away"]
+    w.emit(preparing())
+    w.wait("the end", lambda s: not s[0]["live"])
+    assert rows("SELECT count(*) FROM session") == [(1,)]
+
+
+def test_sessions_apart_paging_and_problems(sim, danmakud):
+    w = World(sim, danmakud, "--session-merge", "0ms")
+    for n in range(1, 6):
+        w.emit(live(f"88000000000000000{n:02}"), preparing(n))
+    s = w.wait("five sessions", lambda s: len(s) == 5 and not any(x["live"] for x in s))
+    assert s == sorted(s, key=lambda x: -int(x["start_id"]))
+    assert len({x["id"] for x in s}) == 5
+    path = f"/api/v1/rooms/{w.room}/sessions"
+    for order, want in (("desc", s), ("asc", s[::-1])):
+        got, r = [], w.d.json(path, limit=2, order=order)
+        while True:
+            got += r["data"]
+            if not r["page"]["has_more"]:
+                break
+            last = r
+            r = w.d.json(path, limit=2, order=order, cursor=r["page"]["next"])
+        assert got == want
+        back = w.d.json(path, limit=2, order=order, cursor=r["page"]["prev"])
+        assert back["data"] == last["data"]
+    middle = s[2]
+    assert middle in w.d.json(path, **{"from": middle["start_ms"], "to": middle["end_ms"] + 1})["data"]
+    assert w.d.json(path, to=s[-1]["start_ms"])["data"] == []
+    first = w.d.get(path)
+    assert w.d.get(path, headers={"If-None-Match": first.headers["ETag"]}).status_code == 304
+    one = f"/api/v1/sessions/{middle['id']}"
+    tag = w.d.get(one).headers["ETag"]
+    assert w.d.get(one, headers={"If-None-Match": tag}).status_code == 304
+    cursor = w.d.json(f"/api/v1/rooms/{w.room}/events", limit=1)["page"]["next"]
+    for bad, status, code in ((f"{path}?cursor={cursor}", 400, "cursor_mismatch"), (f"{path}?kinds=live", 400, "unknown_parameter"),
+                              ("/api/v1/rooms/999999/sessions", 404, "room_not_found"),
+                              ("/api/v1/sessions/12345", 404, "session_not_found"),
+                              ("/api/v1/sessions/x", 400, "invalid_parameter")):
+        assert problem(w.d.get(bad)) == (status, code), bad
+
+
+def test_away(sim, danmakud, postgres):
+    w = World(sim, danmakud)
+    postgres.stop()
+    wait_for("the database is gone", lambda: w.d.get("/readyz").status_code == 503)
+    for path in PATHS:
+        assert problem(w.d.get(path.format(room=w.room))) == (503, "database_unavailable")
+    postgres.start()
+    wait_for("the database is back", lambda: w.d.get("/readyz").status_code == 200)
+
+
+
+
+def test_tokens(sim, danmakud, postgres, database):
+    w = World(sim, danmakud)
+    env = {k: v for k, v in os.environ.items() if not k.startswith("DANMAKUD_")}
+    run = subprocess.run([harness.DANMAKUD, "token", "add", "useless", "--scopes=bulk", "--database-url", postgres.url(database)],
+                         capture_output=True, text=True, timeout=harness.TIMEOUT, env=env, check=True)
+    head = {"Authorization": f"Bearer {run.stdout.strip()}"}
+    wait_for("the token to be known", lambda: w.d.get("/api/v1/capabilities", headers=head).status_code == 403)
+    for path in PATHS:
+        path = path.format(room=w.room)
+        assert problem(w.d.get(path)) == (401, "unauthenticated")
+        assert problem(w.d.get(path, headers=head)) == (403, "forbidden")
