@@ -277,6 +277,14 @@ static void play_auth_fault(struct sim_conn *c, const struct sim_fault *f)
     }
 }
 
+/* Both are seen of the real one. */
+static enum sim_ver reply_ver(struct sim_server *s)
+{
+    uint64_t ver = s->o->reply_ver < 0 ? rng_below(&s->rng, 2) : (uint64_t)s->o->reply_ver;
+
+    return ver == 1 ? SIM_VER_CONTROL : SIM_VER_PLAIN;
+}
+
 static void welcome(struct sim_conn *c)
 {
     struct sim_server *s = c->server;
@@ -285,7 +293,7 @@ static void welcome(struct sim_conn *c)
 
     c->masked = c->room->masks && c->uid == 0;
     buf_init(&b, SIM_MESSAGE_MAX);
-    sim_auth_reply_put(&b, rng_below(&s->rng, 2) ? SIM_VER_CONTROL : SIM_VER_PLAIN, 0);
+    sim_auth_reply_put(&b, reply_ver(s), 0);
     if (c->masked) {
         size_t mark = sim_packet_begin(&b);
 
@@ -396,8 +404,7 @@ static void on_heartbeat(struct sim_conn *c, struct str body)
         return;
     }
     buf_init(&b, SIM_CLIENT_PACKET_MAX + 64);
-    sim_heartbeat_reply_put(&b, rng_below(&c->server->rng, 2) ? SIM_VER_CONTROL : SIM_VER_PLAIN,
-                            popularity(c->room), body);
+    sim_heartbeat_reply_put(&b, reply_ver(c->server), popularity(c->room), body);
     put(c, &b);
     buf_deinit(&b);
 }

@@ -102,6 +102,8 @@ static const struct option OPTIONS[] = {
      "the uid that clients must give [any]"},
     {"auth-fail", AUTH_FAIL, 0, 0, 0, 0, "reply|close",
      "a refused client is told code -101, or just closed [reply]"},
+    {"reply-ver", INTEGER, AT(reply_ver), 0, 0, 1, "0|1",
+     "version in the header of auth and heartbeat replies [now 0, now 1]"},
     {"fault", STRINGS, AT(faults), AT(n_faults), 0, SIM_FAULT_ARGS_MAX, "RULE",
      "room=*,kind=reset,after=100,...; repeatable (see README.md)"},
     {"replay", STRINGS, AT(replay), AT(n_replay), 0, SIM_REPLAY_MAX, "FILE",
@@ -132,6 +134,7 @@ static void defaults(struct sim_options *o)
         .auth_timeout_ms = 5000,
         .heartbeat_timeout_ms = 70000,
         .token_uid = -1,
+        .reply_ver = -1,
         .http_burst = 20,
         .log_level = "warn",
     };

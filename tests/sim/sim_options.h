@@ -71,6 +71,7 @@ struct sim_options {
     const char *token;
     int64_t token_uid; /* -1: any */
     bool auth_fail_silent;
+    int64_t reply_ver; /* of auth and heartbeat replies; -1: now this, now that */
     const char *faults[SIM_FAULT_ARGS_MAX];
     size_t n_faults;
     const char *replay[SIM_REPLAY_MAX];
