@@ -11,6 +11,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "api/query/spans.h"
 #include "server/core/attr.h"
 #include "server/core/buf.h"
 #include "server/core/err.h"
@@ -34,7 +35,10 @@ struct api_room {
     int64_t last_event_ms;
     int64_t popularity; /* -1 unknown */
     uint64_t n_connects, n_messages, n_events, n_repeats;
+    struct span coverage; /* the worst that goes on; its cause is static */
+    bool covered;         /* nothing is missing now: `coverage` is empty */
 };
+typedef bool(api_span_fn)(void *ctx, const struct span *span);
 
 struct api_ops {
     bool (*room)(void *ctx, int64_t room_id, struct api_room *ret); /* false: not collected now */
@@ -43,6 +47,12 @@ struct api_ops {
     int64_t (*committed)(void *ctx); /* newest event id known to be in the database; -1 unknown */
     bool (*ready)(void *ctx,
                   const char **ret_reason); /* for /readyz; reason is a short static text */
+    /* What is known to be missing, as far as memory has it: spans that overlap [from_ms, to_ms), and those that the
+     * database may still have otherwise; of a room or (0) of all that are collected; room 0 in a span stands for every room. fn returns false to stop. NULL: nothing. */
+    void (*coverage)(void *ctx, int64_t room_id, int64_t from_ms, int64_t to_ms, api_span_fn *fn,
+                     void *fn_ctx);
+    /* From when on memory has all of it; INT64_MAX: it does not know the room. NULL: always. */
+    int64_t (*coverage_known)(void *ctx, int64_t room_id);
     void *ctx;
 };
 

@@ -172,6 +172,7 @@ struct collector *collector_new(struct loop *loop, const struct collector_opts *
         .raw = opts->on_raw != NULL ? opts->raw : COLLECTOR_RAW_OFF,
         .on_raw = opts->on_raw,
         .on_events = opts->on_events,
+        .on_link = opts->on_link,
         .ctx = opts->ctx,
         .kept = mem_new_array(struct event_draft, DECODE_EVENTS_MAX),
     };

@@ -39,6 +39,14 @@ struct collector_raw {
     struct str json;
 };
 
+/* A room's connection, told when it is added, is authenticated, ends, fails to come about, or the room is removed. */
+struct collector_link {
+    int64_t room_id;
+    bool up;            /* authenticated */
+    const char *reason; /* not up: why it ended (close_reason.def), static; "": it was just added */
+    int64_t at_ms; /* wall: since when. Of a connection that went silent: the last sign of life */
+};
+
 struct collector_opts {
     const struct str *hosts; /* "host:port", tcp; or "wss://host:port", "ws://host:port" */
     size_t n_hosts;
@@ -58,6 +66,8 @@ struct collector_opts {
     void (*on_raw)(void *ctx, const struct collector_raw *raw);
     /* All events of one upstream message in one call, so that they share a message id. */
     void (*on_events)(void *ctx, const struct event_draft *drafts, size_t n);
+    /* May be NULL. Comes from within collector_add, collector_remove and collector_close, too. */
+    void (*on_link)(void *ctx, const struct collector_link *link);
     void *ctx;
 };
 

@@ -225,6 +225,27 @@ static void schedule(struct room *r, enum close_reason why, const char *detail)
     r->n_failed_tries++;
 }
 
+static void tell_link(struct room *r, bool up, const char *reason, int64_t since_mono_ms)
+{
+    struct room_env *env = r->env;
+    if (env->on_link) {
+        const int64_t ago_ms = loop_now_ms(env->loop) - since_mono_ms;
+        const struct collector_link link = {.room_id = r->id,
+                                            .up = up,
+                                            .reason = reason,
+                                            .at_ms = loop_wall_ms(env->loop) - ago_ms};
+        env->on_link(env->ctx, &link);
+    }
+}
+
+/* Whatever was said after the last sign of life was said to nobody. */
+static void tell_end(struct room *r, enum close_reason why)
+{
+    const bool silent = why == CLOSE_HEARTBEAT_TIMEOUT || why == CLOSE_WRITE_STALLED;
+    tell_link(r, false, reasons[why].name,
+              r->was_live && silent ? r->heard_mono_ms : loop_now_ms(r->env->loop));
+}
+
 /* Ends what there is of a connection, whatever the state, and sees to what comes next. */
 void room_end(struct room *r, enum close_reason why, const char *detail)
 {
@@ -242,6 +263,7 @@ void room_end(struct room *r, enum close_reason why, const char *detail)
     r->last_close = why;
     stats_inc(r->env->stats, reasons[why].stat);
     schedule(r, why, detail);
+    tell_end(r, why);
     r->was_live = false;
     r->popularity = -1;
     loop_timer_stop(&r->timer);
@@ -316,6 +338,7 @@ void room_authenticated(struct room *r)
     loop_timer_start(&r->heartbeat, env->heartbeat_interval_ms, env->heartbeat_interval_ms);
     fsm_move(&r->fsm, ROOM_LIVE, "authenticated");
     log_live(r);
+    tell_link(r, true, "", r->live_mono_ms);
     r->n_failed_tries = 0;
     r->logged = CLOSE_REASONS;
     on_heartbeat(r);
@@ -490,6 +513,7 @@ struct room *room_new(struct room_env *env, int64_t id)
     r->fsm.invariant = invariant;
     r->fsm.on_move = on_move;
     list_push_back(&env->by_state[ROOM_IDLE], &r->state_node);
+    tell_link(r, false, "", loop_now_ms(env->loop));
     return r;
 }
 

@@ -78,6 +78,7 @@ struct room_env {
     enum collector_raw_mode raw;
     void (*on_raw)(void *ctx, const struct collector_raw *raw);
     void (*on_events)(void *ctx, const struct event_draft *drafts, size_t n);
+    void (*on_link)(void *ctx, const struct collector_link *link); /* may be NULL */
     void *ctx;
 
     struct list by_state[ROOM_STATES]; /* kept by the rooms */

@@ -51,6 +51,7 @@ struct room {
     int64_t next_try_mono_ms;
     int64_t next_try_wall_ms;
     int64_t last_event_ms;
+    int64_t heard_mono_ms; /* the newest bytes of this connection */
     int64_t popularity;
     int64_t faults_since_ms;
     unsigned n_faults;

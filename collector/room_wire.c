@@ -165,6 +165,7 @@ void room_receive(struct room *r, struct str data, bool whole)
     struct err err = {0};
     enum err_code rc = ERR_OK;
     stats_add(r->env->stats, STAT_BYTES_IN, (int64_t)data.len);
+    r->heard_mono_ms = loop_now_ms(r->env->loop);
     ASSERT(!r->reading);
     r->reading = true;
     if (whole) {

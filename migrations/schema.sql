@@ -150,17 +150,83 @@ ALTER TABLE public.command ALTER COLUMN cmd_id ADD GENERATED ALWAYS AS IDENTITY 
 );
 
 --
--- Name: coverage; Type: TABLE; Schema: public; Owner: -
+-- Name: coverage_span; Type: TABLE; Schema: public; Owner: -
 --
 
-CREATE TABLE public.coverage (
+CREATE TABLE public.coverage_span (
     room_id bigint NOT NULL,
+    source smallint NOT NULL,
     from_ms bigint NOT NULL,
-    state text NOT NULL,
+    first_id bigint DEFAULT 0 NOT NULL,
+    to_ms bigint,
+    node smallint NOT NULL,
     cause text NOT NULL,
-    detail json,
-    CONSTRAINT coverage_state_check CHECK ((state = ANY (ARRAY['ok'::text, 'degraded'::text, 'gap'::text])))
+    last_id bigint,
+    n bigint,
+    extra text,
+    CONSTRAINT coverage_span_check CHECK ((to_ms >= from_ms))
 );
+
+--
+-- Name: coverage; Type: VIEW; Schema: public; Owner: -
+--
+
+CREATE VIEW public.coverage AS
+ WITH edge AS (
+         SELECT coverage_span.room_id,
+            coverage_span.from_ms AS at_ms
+           FROM public.coverage_span
+          WHERE ((coverage_span.to_ms IS NULL) OR (coverage_span.to_ms > coverage_span.from_ms))
+        UNION
+         SELECT coverage_span.room_id,
+            coverage_span.to_ms
+           FROM public.coverage_span
+          WHERE (coverage_span.to_ms > coverage_span.from_ms)
+        ), held AS (
+         SELECT e.room_id,
+            e.at_ms,
+            s.source,
+            s.from_ms,
+            s.first_id,
+            s.cause,
+            s.last_id,
+            s.n,
+            s.extra,
+            ((lag(ROW(s.source, s.from_ms, s.first_id)) OVER w IS DISTINCT FROM ROW(s.source, s.from_ms, s.first_id)) OR (row_number() OVER w = 1)) AS begins
+           FROM (edge e
+             LEFT JOIN LATERAL ( SELECT c.room_id,
+                    c.source,
+                    c.from_ms,
+                    c.first_id,
+                    c.to_ms,
+                    c.node,
+                    c.cause,
+                    c.last_id,
+                    c.n,
+                    c.extra
+                   FROM public.coverage_span c
+                  WHERE ((c.room_id = e.room_id) AND (c.from_ms <= e.at_ms) AND ((c.to_ms IS NULL) OR (c.to_ms > e.at_ms)))
+                  ORDER BY (c.source > 1), c.from_ms, c.source, c.first_id
+                 LIMIT 1) s ON (true))
+          WINDOW w AS (PARTITION BY e.room_id ORDER BY e.at_ms)
+        )
+ SELECT held.room_id,
+    held.at_ms AS from_ms,
+        CASE
+            WHEN (held.source IS NULL) THEN 'ok'::text
+            WHEN (held.source <= 1) THEN 'gap'::text
+            ELSE 'degraded'::text
+        END AS state,
+    COALESCE(held.cause, ''::text) AS cause,
+        CASE held.source
+            WHEN 0 THEN json_strip_nulls(json_build_object('failed_tries', held.n, 'last_failure', held.extra))
+            WHEN 1 THEN json_strip_nulls(json_build_object('events', held.n, 'first_id', (held.first_id)::text, 'last_id', (held.last_id)::text))
+            WHEN 2 THEN json_build_object('masked_per_mille', held.n)
+            WHEN 4 THEN json_build_object('usual_ms', held.n)
+            ELSE NULL::json
+        END AS detail
+   FROM held
+  WHERE held.begins;
 
 --
 -- Name: event; Type: TABLE; Schema: public; Owner: -
@@ -448,11 +514,11 @@ ALTER TABLE ONLY public.command
     ADD CONSTRAINT command_pkey PRIMARY KEY (cmd_id);
 
 --
--- Name: coverage coverage_pkey; Type: CONSTRAINT; Schema: public; Owner: -
+-- Name: coverage_span coverage_span_pkey; Type: CONSTRAINT; Schema: public; Owner: -
 --
 
-ALTER TABLE ONLY public.coverage
-    ADD CONSTRAINT coverage_pkey PRIMARY KEY (room_id, from_ms);
+ALTER TABLE ONLY public.coverage_span
+    ADD CONSTRAINT coverage_span_pkey PRIMARY KEY (room_id, source, from_ms, first_id);
 
 --
 -- Name: event event_pkey; Type: CONSTRAINT; Schema: public; Owner: -
@@ -565,6 +631,18 @@ ALTER TABLE ONLY public.unknown_command
 
 ALTER TABLE ONLY public.writer_mark
     ADD CONSTRAINT writer_mark_pkey PRIMARY KEY (node);
+
+--
+-- Name: coverage_span_open; Type: INDEX; Schema: public; Owner: -
+--
+
+CREATE INDEX coverage_span_open ON public.coverage_span USING btree (node, room_id) WHERE (to_ms IS NULL);
+
+--
+-- Name: coverage_span_time; Type: INDEX; Schema: public; Owner: -
+--
+
+CREATE INDEX coverage_span_time ON public.coverage_span USING gist (int8range(from_ms, to_ms));
 
 --
 -- Name: event_id_brin; Type: INDEX; Schema: public; Owner: -

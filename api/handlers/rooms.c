@@ -68,6 +68,26 @@ static void put_collection(struct json_out *w, const struct api_room *room)
     jw_object_end(w);
 }
 
+/* The state of its coverage now. */
+static void put_coverage(struct json_out *w, const struct api_room *room)
+{
+    jw_key(w, STR("coverage"));
+    if (room == NULL) {
+        jw_null(w);
+        return;
+    }
+    const struct span *s = room->coverage.cause.len > 0 ? &room->coverage : NULL;
+    if (s == NULL && !room->covered) {
+        jw_null(w);
+        return;
+    }
+    jw_object(w);
+    jw_kstr(w, "state", str_of(span_state_name(span_state_of(s))));
+    jw_kstr(w, "cause", s != NULL ? s->cause : STR(""));
+    put_unless(w, "since_ms", s != NULL ? s->from_ms : 0, 0);
+    jw_object_end(w);
+}
+
 /* rows: NULL when the room has no row (or the database is away); room: NULL when it is not collected now. */
 static void put_room(struct json_out *w, int64_t room_id, const struct db_rows *rows, size_t row,
                      const struct api_room *room)
@@ -90,6 +110,7 @@ static void put_room(struct json_out *w, int64_t room_id, const struct db_rows *
     put_text(w, "origin", rows, row, ROOM_COL_ORIGIN);
     put_text(w, "state", rows, row, ROOM_COL_STATE);
     put_collection(w, room);
+    put_coverage(w, room);
     jw_object_end(w);
 }
 

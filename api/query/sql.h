@@ -37,6 +37,21 @@ enum {
     ROOM_COL_CREATED_MS,
 };
 
+/* Columns of COVERAGE_*. */
+#define SQL_SPAN_COLUMNS                                                                           \
+    "room_id, source, from_ms, first_id, to_ms, cause, last_id, n, extra FROM coverage_span"
+enum {
+    SPAN_COL_ROOM_ID,
+    SPAN_COL_SOURCE,
+    SPAN_COL_FROM_MS,
+    SPAN_COL_FIRST_ID,
+    SPAN_COL_TO_MS,
+    SPAN_COL_CAUSE,
+    SPAN_COL_LAST_ID,
+    SPAN_COL_N,
+    SPAN_COL_EXTRA,
+};
+
 /* Columns of MINUTES_* and COUNT_*. */
 enum {
     MINUTE_COL_MINUTE,

@@ -71,15 +71,19 @@ static void close_raw(void *ctx)
     app_raw_close(ctx, close_db);
 }
 
+static void on_coverage_finished(struct app *app)
+{
+    app_sessions_close(app);
+    app_commands_stop(app, close_raw);
+}
+
 static void on_http_closed(void *ctx)
 {
     struct app *app = ctx;
     app->http = NULL;
     api_free(app->api);
     app->api = NULL;
-    app_coverage_stop(app);
-    app_sessions_close(app);
-    app_commands_stop(app, close_raw);
+    app_coverage_finish(app, on_coverage_finished);
 }
 
 static void on_spool_closed(void *ctx)
@@ -295,6 +299,7 @@ static void make_collector(struct app *app)
         .raw = app_raw_mode(c, &raw_ok),
         .on_raw = app_on_raw,
         .on_events = app_on_events,
+        .on_link = app_coverage_link,
         .ctx = app,
     };
     app->collector = collector_new(app->loop, &opts, app->stats);

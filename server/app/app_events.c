@@ -86,7 +86,10 @@ static void take_event(struct app *app, int64_t id, const struct event_draft *dr
 {
     struct event *e = event_new(id, draft);
     if (e == NULL) {
+        const struct spool_dropped one = {
+            .room_id = draft->room_id, .first_id = id, .last_id = id, .n = 1};
         stats_inc(app->stats, STAT_EVENTS_NOMEM);
+        app_coverage_gap(app, &one, "memory");
     } else if (app->spool != NULL) {
         spool_append(app->spool, e);
     } else {
@@ -394,6 +397,7 @@ int app_spool_open(struct app *app, const char *data_dir)
     }
     app->alive_ms = found.alive_ms;
     id_gen_seed(&app->ids, found.last_id);
+    app_coverage_alive(app, found.alive_ms);
     feed_on_evict(app->feed, on_evict, app);
     return EXIT_OK;
 }

@@ -107,10 +107,22 @@ MUST_CHECK int app_spool_open(struct app *app, const char *data_dir);
 void app_spool_ack(struct app *app);
 void app_source_resume(struct app *app); /* questions asked while starting are answered now */
 
-/* app_coverage.c: what was lost, on its way into table coverage */
+/* app_coverage.c, app_coverage_store.c: what is missing, in memory and in table coverage_span */
 void app_coverage_open(struct app *app);
-void app_coverage_stop(struct app *app);
+/* When the last process was last known to run. */
+void app_coverage_alive(struct app *app, int64_t alive_ms);
+/* Settles what the last process left open; then is called once, and it may be tried again. */
+void app_coverage_recover(struct app *app,
+                          void (*then)(struct app *app, enum err_code code, const struct err *err));
+/* Stores what it can; finished is called once, perhaps at once. */
+void app_coverage_finish(struct app *app, void (*finished)(struct app *app));
 void app_coverage_close(struct app *app);
+void app_coverage_link(void *app, const struct collector_link *link);
+/* Why the room is not collected (static), when there is more to say than the collector knew: "paused". */
+void app_coverage_cause(struct app *app, int64_t room_id, const char *cause);
+/* What the api may see of it. */
+void app_coverage_ops(struct api_ops *ops);
+void app_coverage_of_room(const struct app *app, struct api_room *room);
 void app_coverage_gap(struct app *app, const struct spool_dropped *lost, const char *cause);
 /* Every loss up to this id is stored; INT64_MAX: all are. */
 int64_t app_coverage_safe_id(const struct app *app);

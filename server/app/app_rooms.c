@@ -100,9 +100,9 @@ void app_rooms_apply(struct app *app)
     app_rooms_note(app);
 }
 
-static struct api_room api_room_of(const struct collector_room_info *info)
+static struct api_room api_room_of(const struct app *app, const struct collector_room_info *info)
 {
-    return (struct api_room){
+    struct api_room room = {
         .room_id = info->room_id,
         .state = info->state,
         .last_close = info->last_close,
@@ -115,6 +115,8 @@ static struct api_room api_room_of(const struct collector_room_info *info)
         .n_events = info->n_events,
         .n_repeats = info->n_repeats,
     };
+    app_coverage_of_room(app, &room);
+    return room;
 }
 
 /* Collector and writer end before HTTP does: requests of connections that are still open come until then. */
@@ -126,11 +128,12 @@ static bool ops_room(void *ctx, int64_t room_id, struct api_room *ret)
     if (app->collector == NULL || !collector_room(app->collector, room_id, &info)) {
         return false;
     }
-    *ret = api_room_of(&info);
+    *ret = api_room_of(app, &info);
     return true;
 }
 
 struct each_room {
+    const struct app *app;
     bool (*fn)(void *ctx, const struct api_room *room);
     void *ctx;
 };
@@ -138,7 +141,7 @@ struct each_room {
 static bool each_room(void *ctx, const struct collector_room_info *info)
 {
     struct each_room *each = ctx;
-    struct api_room room = api_room_of(info);
+    struct api_room room = api_room_of(each->app, info);
     return each->fn(each->ctx, &room);
 }
 
@@ -146,7 +149,7 @@ static void ops_each_room(void *ctx, bool (*fn)(void *fn_ctx, const struct api_r
                           void *fn_ctx)
 {
     struct app *app = ctx;
-    struct each_room each = {.fn = fn, .ctx = fn_ctx};
+    struct each_room each = {.app = app, .fn = fn, .ctx = fn_ctx};
     if (app->collector != NULL) {
         collector_each(app->collector, each_room, &each);
     }
@@ -179,11 +182,13 @@ static bool ops_ready(void *ctx, const char **ret_reason)
 
 struct api_ops app_api_ops(struct app *app)
 {
-    return (struct api_ops){
+    struct api_ops ops = {
         .room = ops_room,
         .each_room = ops_each_room,
         .committed = ops_committed,
         .ready = ops_ready,
         .ctx = app,
     };
+    app_coverage_ops(&ops);
+    return ops;
 }

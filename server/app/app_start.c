@@ -147,6 +147,19 @@ void app_warm_next(struct app *app)
 
 /* The clock, and whether a public address is covered by a token. */
 
+static void on_recovered(struct app *app, enum err_code code, const struct err *err)
+{
+    if (app->phase != APP_STARTING) {
+        return;
+    }
+    if (code != ERR_OK) {
+        app_start_retry(app, err->msg);
+        return;
+    }
+    app_rooms_apply(app); /* before warming, which refills their windows of repeats */
+    app_sessions_load(app);
+}
+
 static void on_check(void *ctx, enum err_code code, const struct err *err,
                      const struct db_rows *rows)
 {
@@ -178,8 +191,7 @@ static void on_check(void *ctx, enum err_code code, const struct err *err,
     }
     /* Minutes that are rolled up get no more events, even if the clock went back while we were away. */
     id_gen_seed(&app->ids, id_first_of_ms(db_i64(rows, 0, 2) * MS_PER_MINUTE) - 1);
-    app_rooms_apply(app); /* before warming, which refills their windows of repeats */
-    app_sessions_load(app);
+    app_coverage_recover(app, on_recovered);
 }
 
 static void check_query(struct app *app)

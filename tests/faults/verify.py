@@ -6,7 +6,9 @@ Each missing event must have an excuse; what is left over is a loss:
                 are the last ones of their connection: one that is followed by a written one is no longer excused
   power         in the part of the spool that a power loss took
   not durable   published while the disk was full (loudly), and the process was killed before the database had it
-  declared      in an interval that coverage declares as missing, for its room
+  declared      in an interval of lost events that coverage declares, for its room
+
+And the gaps of the link that coverage declares are the times without an authenticated connection, as far as two clocks agree.
 """
 import os
 import sys
@@ -19,6 +21,7 @@ KINDS = {1: "danmaku", 3: "gift", 6: "superchat", 14: "live"}
 EPOCH_MS = 1577836800000
 POWER_S = 2.5    # more than the longest time between two syncs
 SLACK_MS = 2500  # between the simulator's time of a line and the time in the event's id
+LINK_MS = 5000   # between the end of a connection and the gap that begins; a power loss takes the signs of life with it
 
 
 class Verdict:
@@ -38,22 +41,48 @@ def ts_ms(event_id):
     return (event_id >> 22) + EPOCH_MS
 
 
+LOST = "SELECT room_id, from_ms, to_ms FROM coverage_span WHERE source = 1"
+LINK = "SELECT room_id, from_ms, to_ms FROM coverage_span WHERE source = 0"
+
+
 class Coverage:
-    """Intervals in which a room's events may be missing."""
+    """Intervals (room, from, to or None) in which a room's events may be missing."""
 
     def __init__(self, rows):
         self.rows = defaultdict(list)
-        for room, from_ms, state in sorted(rows):
-            self.rows[room].append((from_ms, state))
+        for room, from_ms, to_ms in sorted(rows, key=lambda r: r[:2]):
+            self.rows[room].append((from_ms, float("inf") if to_ms is None else to_ms))
 
     def declares(self, room, ms, slack=0):
         """Is ms in a gap, or at most `slack` from one?"""
-        rows = self.rows[room]
-        for i, (from_ms, state) in enumerate(rows):
-            to_ms = rows[i + 1][0] if i + 1 < len(rows) else float("inf")
-            if state == "gap" and from_ms - slack <= ms < to_ms + slack:
-                return True
-        return False
+        return any(a - slack <= ms < b + slack for a, b in self.rows[room])
+
+    def joined(self, room):
+        """The room's gaps, neighbours and those that overlap as one."""
+        out = []
+        for a, b in sorted(self.rows[room]):
+            if out and a <= out[-1][1]:
+                out[-1] = (out[-1][0], max(b, out[-1][1]))
+            else:
+                out.append((a, b))
+        return out
+
+
+def link_problems(coverage, connections, until_ms, slack=LINK_MS):
+    """Where the gaps that are declared are not the times without a connection. connections: room -> [(from, to or None)]."""
+    problems = []
+    for room, gaps in ((r, coverage.joined(r)) for r in sorted(coverage.rows)):
+        conns = sorted((a, float("inf") if b is None else b) for a, b in connections.get(room, []))
+        for a, b in gaps:
+            for c, d in conns:
+                if min(b, d) - max(a, c) > slack:
+                    problems.append(f"room {room}: a gap is declared from {a} to {b}, but it was connected from {c} to {d}")
+        at = gaps[0][0]
+        for c, d in conns + [(until_ms, until_ms)]:
+            if c - at > slack and not any(a <= at + slack / 2 and b >= min(c, until_ms) - slack / 2 for a, b in gaps):
+                problems.append(f"room {room}: not connected from {at} to {c}, but no gap is declared: {gaps}")
+            at = max(at, d)
+    return problems + [f"room {r}: connected, but coverage does not know it" for r in connections if r not in coverage.rows]
 
 
 def stored_tuples(rows):
@@ -73,7 +102,8 @@ class Comparison:
         self.lines = world.sim.lines()
         self.rows = world.query("SELECT id, room_id, kind, uname, text, sent_off_ms, value_mcny, item_id, num FROM event")
         self.ids = {r[0]: r for r in self.rows}
-        self.coverage = Coverage(world.query("SELECT room_id, from_ms, state FROM coverage"))
+        self.coverage = Coverage(world.query(LOST))
+        self.link = Coverage(world.query(LINK))
         self.begun = {x["conn"]: x["at_ms"] / 1000 for x in self.lines if x["t"] == "begin"}
         self.live = world.live.bodies()
         self.declared_ok = bool(world.schedule.overflow) or bool(world.not_durable)
@@ -209,11 +239,22 @@ class Comparison:
             self.v.fail("no minute is rolled up")
 
     def undeclared(self):
-        """Without an overflow there is no gap to declare."""
+        """Without an overflow there is no loss to declare; without a connection there is a gap."""
         if not self.declared_ok:
-            gaps = [r for rows in self.coverage.rows.values() for r in rows if r[1] == "gap"]
+            gaps = [r for rows in self.coverage.rows.values() for r in rows]
             if gaps:
-                self.v.fail(f"coverage declares {len(gaps)} gaps although nothing was dropped: {gaps[:5]}")
+                self.v.fail(f"coverage declares {len(gaps)} losses although nothing was dropped: {gaps[:5]}")
+        connections = defaultdict(list)
+        ended = {x["conn"]: self.w.id_ms(x["at_ms"]) for x in self.lines if x["t"] == "end"}
+        for x in self.lines:
+            if x["t"] == "begin":
+                connections[x["room"]].append((self.w.id_ms(x["at_ms"]), ended.get(x["conn"])))
+        until = max((self.w.id_ms(x["at_ms"]) for x in self.lines if x["t"] != "done"), default=0)
+        # A clock that was set may have been so for less than the time between two signs of life.
+        steps = [0] + [after for _, after in self.w.clock_steps]
+        slack = LINK_MS + 1000 * max((abs(b - a) for a, b in zip(steps, steps[1:])), default=0)
+        for problem in link_problems(self.link, connections, until, slack)[:5]:
+            self.v.fail(problem)
 
     def logs(self):
         for life, text in self.w.service.logs():

@@ -251,7 +251,7 @@ class World:
         self.sim.stop()
 
     def _keep_database(self):
-        for table in ("event", "coverage", "writer_mark", "rollup_mark", "room_minute", "parked_event"):
+        for table in ("event", "coverage_span", "writer_mark", "rollup_mark", "room_minute", "parked_event"):
             with self.pg.connect(self.database) as c, open(os.path.join(self.dir, table + ".csv"), "wb") as f:
                 with c.cursor().copy(f"COPY (SELECT * FROM {table}) TO STDOUT WITH (FORMAT csv, HEADER)") as rows:
                     for block in rows:

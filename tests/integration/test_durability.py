@@ -66,10 +66,10 @@ def test_a_random_schedule_of_faults():
 def gaps(rows):
     """room -> [(first id, last id, events)]"""
     out = defaultdict(list)
-    for room, cause, detail in rows("SELECT room_id, cause, detail FROM coverage WHERE state = 'gap' ORDER BY 1, from_ms"):
-        detail = detail if isinstance(detail, dict) else json.loads(detail)
+    for room, cause, first, last, n in rows("SELECT room_id, cause, first_id, last_id, n FROM coverage_span WHERE source = 1 "
+                                            "ORDER BY 1, from_ms"):
         assert cause == "overflow"
-        out[room].append((int(detail["first_id"]), int(detail["last_id"]), detail.get("events")))
+        out[room].append((first, last, n))
     return out
 
 
@@ -160,9 +160,8 @@ def test_killed_with_a_full_spool_and_the_database_away(sim, own, rows, postgres
     assert missing if policy == "oldest" else not missing
 
     def declared():
-        c = verify.Coverage(rows("SELECT room_id, from_ms, state FROM coverage"))
-        return all(c.declares(room, ms) for room, ms in missing) and any(
-            state == "gap" for r in c.rows.values() for _, state in r)
+        c = verify.Coverage(rows(verify.LOST))
+        return all(c.declares(room, ms) for room, ms in missing) and c.rows
     wait_for("coverage to tell of all that is missing", declared)
     d.stop()
 

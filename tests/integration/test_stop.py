@@ -44,7 +44,7 @@ def test_gaps_that_could_not_be_stored_yet(sim, danmakud, postgres, rows):
     assert d.stop() == 0, d.tail()
     postgres.start()
     d = danmakud(*small, record=False)
-    wait_for("the gaps of both rooms", lambda: len(rows("SELECT DISTINCT room_id FROM coverage WHERE state = 'gap'")) == 2)
+    wait_for("the gaps of both rooms", lambda: len(rows("SELECT DISTINCT room_id FROM coverage WHERE cause = 'overflow'")) == 2)
 
 
 def test_events_that_are_nowhere_fail_the_stop(sim, danmakud, postgres, tmp_path):

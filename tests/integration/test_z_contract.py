@@ -11,8 +11,8 @@ from harness import wait_for
 recorder = pytest.importorskip("recorder")
 import validate  # noqa: E402
 
-READ = ["/api/v1/rooms", "/api/v1/rooms/{room}", "/api/v1/rooms/{room}/events", "/api/v1/rooms/{room}/stats", "/api/v1/events",
-        "/api/v1/events/{id}", "/api/v1/stats", "/api/v1/capabilities", "/metrics"]
+READ = ["/api/v1/rooms", "/api/v1/rooms/{room}", "/api/v1/rooms/{room}/events", "/api/v1/rooms/{room}/stats",
+        "/api/v1/rooms/{room}/coverage?from=1790000000000&to=1790000060000", "/api/v1/events", "/api/v1/events/{id}", "/api/v1/stats", "/api/v1/capabilities", "/metrics"]
 STREAM = "/api/v1/events/stream"
 TICKETS = "/api/v1/stream-tickets"
 OPEN = ["/livez", "/readyz", "/openapi.yaml"]
@@ -82,6 +82,7 @@ def test_wrong_requests(service):
     cursor = d.json("/api/v1/events", limit=1)["page"]["next"]
     assert code_of(d.get("/api/v1/events", params={"cursor": cursor, "kinds": "gift"}), 400) == "cursor_mismatch"
     for path in ("/api/v1/rooms/999999999", "/api/v1/rooms/999999999/events", "/api/v1/rooms/999999999/stats",
+                 "/api/v1/rooms/999999999/coverage",
                  "/api/v1/events?rooms=999999999", STREAM + "?rooms=999999999"):
         assert code_of(d.get(path), 404) == "room_not_found"
     assert code_of(d.get("/api/v1/events/5"), 404) == "event_not_found"
@@ -130,7 +131,7 @@ def test_database_away(sim, danmakud, postgres):
     postgres.stop()
     wait_for("503", lambda: d.get("/readyz").status_code == 503)
     for path in ("/api/v1/rooms/999999999", f"/api/v1/rooms/{room}/events?order=asc", "/api/v1/events?order=asc",
-                 f"/api/v1/rooms/{room}/stats?since=2d", "/api/v1/stats?since=2d", f"/api/v1/events/{oldest}"):
+                 f"/api/v1/rooms/{room}/stats?since=2d", f"/api/v1/rooms/{room}/coverage", "/api/v1/stats?since=2d", f"/api/v1/events/{oldest}"):
         assert code_of(d.get(path), 503) == "database_unavailable", path
     assert d.json(f"/api/v1/rooms/{room}/events")["data"]
     assert d.json("/api/v1/rooms")["completeness"]["pending"]

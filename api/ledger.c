@@ -1,0 +1,227 @@
+#include "api/ledger.h"
+
+#include "server/core/clock.h"
+#include "server/core/json_write.h"
+
+enum { LOST_SOURCES = SPAN_MASKED, ALL_SOURCES = 1000 };
+
+void ledger_init(struct ledger *l, struct api *a, const int64_t *rooms, size_t n_rooms,
+                 int64_t from_ms, int64_t to_ms, enum ledger_what what)
+{
+    *l = (struct ledger){
+        .api = a, .rooms = rooms, .n_rooms = n_rooms, .what = what, .now_ms = api_now_ms(a)};
+    to_ms = to_ms > l->now_ms ? l->now_ms : to_ms;
+    from_ms = from_ms < 0 ? 0 : from_ms > to_ms ? to_ms : from_ms;
+    spans_init(&l->spans, from_ms, to_ms);
+    for (size_t i = 0; i < n_rooms; i++) {
+        l->begins[i] = INT64_MAX;
+    }
+}
+
+void ledger_deinit(struct ledger *l)
+{
+    spans_deinit(&l->spans);
+}
+
+static int64_t known_from(const struct ledger *l, int64_t room_id)
+{
+    const struct api_ops *ops = &l->api->opts.ops;
+    return ops->coverage_known != NULL ? ops->coverage_known(ops->ctx, room_id) : 0;
+}
+
+bool ledger_needs_rows(const struct ledger *l)
+{
+    if (l->n_rooms == 0) {
+        return l->spans.from_ms < known_from(l, 0);
+    }
+    for (size_t i = 0; i < l->n_rooms; i++) {
+        if (l->spans.from_ms < known_from(l, l->rooms[i])) {
+            return true;
+        }
+    }
+    return false;
+}
+
+enum sql ledger_sql(const struct ledger *l)
+{
+    return l->n_rooms > 0 ? SQL_COVERAGE_ROOMS : SQL_COVERAGE_ALL;
+}
+
+size_t ledger_args(const struct ledger *l, struct db_arg args[static LEDGER_ARGS])
+{
+    args[0] = l->n_rooms > 0 ? DB_ARG_I64S(l->rooms, l->n_rooms) : DB_ARG_NULL;
+    args[1] = DB_ARG_I64(l->spans.from_ms);
+    args[2] = DB_ARG_I64(l->spans.to_ms);
+    args[3] = DB_ARG_I64(l->what == LEDGER_EVERYTHING ? ALL_SOURCES : LOST_SOURCES);
+    args[4] = DB_ARG_I64(SPANS_MAX);
+    return LEDGER_ARGS;
+}
+
+static void set_begin(struct ledger *l, int64_t room_id, int64_t ms)
+{
+    for (size_t i = 0; i < l->n_rooms; i++) {
+        if (l->rooms[i] == room_id && ms < l->begins[i]) {
+            l->begins[i] = ms;
+        }
+    }
+}
+
+static void take_rows(struct ledger *l, const struct db_rows *rows)
+{
+    for (size_t i = 0; i < db_rows_n(rows); i++) {
+        struct span s = {
+            .room_id = db_i64(rows, i, SPAN_COL_ROOM_ID),
+            .source = db_i64(rows, i, SPAN_COL_SOURCE),
+            .from_ms = db_i64(rows, i, SPAN_COL_FROM_MS),
+            .first_id = db_i64(rows, i, SPAN_COL_FIRST_ID),
+            .to_ms = db_null(rows, i, SPAN_COL_TO_MS) ? SPAN_OPEN : db_i64(rows, i, SPAN_COL_TO_MS),
+            .cause = db_text(rows, i, SPAN_COL_CAUSE),
+            .last_id = db_i64(rows, i, SPAN_COL_LAST_ID),
+            .n = db_i64(rows, i, SPAN_COL_N),
+            .extra = db_text(rows, i, SPAN_COL_EXTRA),
+        };
+        if (s.source < 0) {
+            set_begin(l, s.room_id, s.from_ms);
+        } else {
+            spans_add(&l->spans, &s);
+        }
+    }
+}
+
+static bool take_span(void *ctx, const struct span *s)
+{
+    struct ledger *l = ctx;
+    if (l->what != LEDGER_EVERYTHING && span_state_of(s) != SPAN_GAP) {
+        return true;
+    }
+    if (s->room_id != 0 || l->n_rooms == 0) {
+        if (l->n_rooms == 0 && s->source == SPAN_LINK &&
+            (str_eq(s->cause, STR("removed")) || str_eq(s->cause, STR("paused")))) {
+            return true;
+        }
+        spans_add(&l->spans, s);
+    }
+    for (size_t i = 0; s->room_id == 0 && i < l->n_rooms; i++) {
+        struct span one = *s;
+        one.room_id = l->rooms[i];
+        spans_add(&l->spans, &one);
+    }
+    return true;
+}
+
+void ledger_take(struct ledger *l, const struct db_rows *rows)
+{
+    const struct api_ops *ops = &l->api->opts.ops;
+    l->unknown = rows == NULL && ledger_needs_rows(l);
+    if (rows != NULL) {
+        take_rows(l, rows);
+    }
+    if (ops->coverage != NULL) {
+        for (size_t i = 0; i < l->n_rooms; i++) {
+            ops->coverage(ops->ctx, l->rooms[i], l->spans.from_ms, l->spans.to_ms, take_span, l);
+            set_begin(l, l->rooms[i], known_from(l, l->rooms[i]));
+        }
+        if (l->n_rooms == 0) {
+            ops->coverage(ops->ctx, 0, l->spans.from_ms, l->spans.to_ms, take_span, l);
+        }
+    }
+    spans_settle(&l->spans);
+}
+
+/* ---- telling ---- */
+
+void ledger_put_time(struct json_out *w, const char *key, const char *key_ms, int64_t ms)
+{
+    char text[CLOCK_RFC3339_BYTES];
+    jw_key(w, str_of(key));
+    if (ms == SPAN_OPEN) {
+        jw_null(w);
+    } else {
+        size_t len = clock_rfc3339(ms, text);
+        jw_str(w, (struct str){text, len});
+    }
+    jw_key(w, str_of(key_ms));
+    if (ms == SPAN_OPEN) {
+        jw_null(w);
+    } else {
+        jw_i64(w, ms);
+    }
+}
+
+void ledger_put_gap(struct json_out *w, int64_t room_id, const struct span_interval *gap)
+{
+    jw_key(w, STR("room_id"));
+    if (room_id != 0) {
+        jw_i64(w, room_id);
+    } else {
+        jw_null(w);
+    }
+    ledger_put_time(w, "from", "from_ms", gap->from_ms);
+    ledger_put_time(w, "to", "to_ms", gap->to_ms);
+    jw_kstr(w, "cause", gap->cause);
+}
+
+struct telling {
+    const struct ledger *l;
+    struct json_out *w;
+    int64_t room_id;
+    size_t n;
+    bool truncated;
+};
+
+static bool put_gap(void *ctx, const struct span_interval *i)
+{
+    struct telling *t = ctx;
+    struct span_interval gap = *i;
+    if (i->state != SPAN_GAP) {
+        return true;
+    }
+    if (t->n == LEDGER_GAPS_MAX) {
+        t->truncated = true;
+        return false;
+    }
+    if (gap.to_ms == t->l->now_ms && (gap.span == NULL || gap.span->to_ms == SPAN_OPEN)) {
+        gap.to_ms = SPAN_OPEN; /* it goes on */
+    }
+    t->n++;
+    jw_object(t->w);
+    ledger_put_gap(t->w, t->room_id, &gap);
+    jw_object_end(t->w);
+    return true;
+}
+
+static void put_gaps(struct telling *t)
+{
+    const struct ledger *l = t->l;
+    const struct spans *set = &l->spans;
+    if (l->n_rooms > 0) {
+        for (size_t i = 0; i < l->n_rooms; i++) {
+            t->room_id = l->rooms[i];
+            spans_walk(set, t->room_id, l->what == LEDGER_GAPS ? INT64_MIN : l->begins[i], put_gap,
+                       t);
+        }
+        return;
+    }
+    for (size_t i = 0; i < set->n && !t->truncated; i++) {
+        if (i == 0 || set->all[i].room_id != set->all[i - 1].room_id) {
+            t->room_id = set->all[i].room_id;
+            spans_walk(set, t->room_id, INT64_MIN, put_gap, t);
+        }
+    }
+}
+
+void ledger_put_completeness(const struct ledger *l, struct json_out *w, bool pending)
+{
+    struct telling t = {.l = l, .w = w};
+    pending = pending || l->unknown;
+    jw_key(w, STR("completeness"));
+    jw_object(w);
+    jw_key(w, STR("gaps"));
+    jw_array(w);
+    put_gaps(&t);
+    jw_array_end(w);
+    jw_kbool(w, "truncated", t.truncated || l->spans.overflow);
+    jw_kbool(w, "pending", pending);
+    jw_kbool(w, "complete", t.n == 0 && !pending && !l->spans.overflow);
+    jw_object_end(w);
+}

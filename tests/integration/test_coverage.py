@@ -1,0 +1,200 @@
+"""What is missing is told: the intervals in state gap are those without an authenticated connection, or with dropped events."""
+import signal
+import time
+
+import pytest
+import requests
+
+from harness import Stream, wait_for
+
+SLACK_MS = 2000  # between what two processes on a busy machine call the same moment
+QUICK = ("--heartbeat-interval", "300ms", "--backoff-max", "500ms")
+
+
+def now_ms():
+    return int(time.time() * 1000)
+
+
+def connections(sim):
+    """room -> [[from, to or None]] of its authenticated connections, in order."""
+    out = {room: [] for room in sim.rooms}
+    open_ones = {}
+    for x in sim.lines():
+        if x["t"] == "begin":
+            open_ones[x["conn"]] = [x["at_ms"], None]
+            out[x["room"]].append(open_ones[x["conn"]])
+        elif x["t"] == "end" and x["conn"] in open_ones:
+            open_ones[x["conn"]][1] = x["at_ms"]
+    return out
+
+
+def expected_gaps(conns, begin_ms):
+    """Between the connections of one room, since it was added."""
+    gaps, at = [], begin_ms
+    for a, b in conns:
+        if at is not None:
+            gaps.append((at, a))
+        at = b
+    return gaps + ([(at, None)] if at is not None else [])
+
+
+def stored(rows, room):
+    """[(from, to or None, state, cause)] of the view."""
+    found = rows("SELECT from_ms, lead(from_ms) OVER (ORDER BY from_ms), state, cause FROM coverage WHERE room_id = %s "
+                 "ORDER BY 1", room)
+    return [tuple(r) for r in found]
+
+
+def gaps_of(rows, room):
+    """Neighbours joined: why a gap goes on is not asked here."""
+    out = []
+    for a, b, state, _ in stored(rows, room):
+        if state != "gap":
+            continue
+        if out and out[-1][1] == a:
+            out[-1] = (out[-1][0], b)
+        else:
+            out.append((a, b))
+    return out
+
+
+def assert_gaps(rows, sim, rooms=None):
+    conns = connections(sim)
+    for room in rooms or sim.rooms:
+        have = gaps_of(rows, room)
+        want = expected_gaps(conns[room], have[0][0])
+        assert len(have) == len(want), f"room {room}: {have}, but its connections were {conns[room]}"
+        for (a, b), (c, d) in zip(have, want):
+            assert abs(a - c) < SLACK_MS and (b is None) == (d is None) and abs((b or 0) - (d or 0)) < SLACK_MS, (have, want)
+
+
+def assert_told(d, rows, room):
+    """The API's intervals are those of the view, in a range that both know."""
+    body = d.json(f"/api/v1/rooms/{room}/coverage", since="1h")["data"]
+    intervals = body["intervals"]
+    assert [i["from_ms"] for i in intervals[1:]] == [i["to_ms"] for i in intervals[:-1]]
+    assert intervals[0]["from_ms"] == body["from_ms"] and intervals[-1]["to_ms"] == body["to_ms"]
+    assert intervals[0]["cause"] == "not_collected" and intervals[0]["state"] == "gap"
+    have = [(i["from_ms"], i["state"], i["cause"]) for i in intervals[1:]]
+    assert have == [(a, state, cause) for a, _, state, cause in stored(rows, room) if a < body["to_ms"]]
+    assert body["ms"]["ok"] == sum(i["to_ms"] - i["from_ms"] for i in intervals if i["state"] == "ok")
+    assert abs(sum(body["share"].values()) - 1) < 1e-9
+    return intervals
+
+
+def settled(d, rows, sim):
+    """All rooms are connected, and the ledger says so."""
+    def check():
+        return all(gaps_of(rows, r) and gaps_of(rows, r)[-1][1] is not None for r in sim.rooms) and all(
+            r["coverage"] == {"state": "ok", "cause": "", "since_ms": None} for r in d.json("/api/v1/rooms")["data"])
+    wait_for("every room to be covered", check)
+
+
+def test_gaps_are_the_times_without_a_connection(sim, danmakud, rows):
+    s = sim("--rooms", "4", "--rate", "200")
+    d = danmakud(*QUICK, "--heartbeat-timeout", "60s", *s.args_for_rooms())
+    settled(d, rows, s)
+    a, b, c, _ = s.rooms
+    for _ in range(3):
+        n = len(stored(rows, a))
+        s.command(f"reset {a}")
+        wait_for("the gap of a reset", lambda: len(stored(rows, a)) >= n + 2)
+        settled(d, rows, s)
+    s.command(f"drop {b}")
+    wait_for("the gap of a close", lambda: len(stored(rows, b)) >= 4)
+    settled(d, rows, s)
+    # Nobody answers for a while: one gap, whatever the tries failed of.
+    s.fault(f"kind=bad_auth,room={c},times=2")
+    s.command(f"reset {c}")
+    wait_for("the gap of a refused room", lambda: len(stored(rows, c)) >= 4)
+    settled(d, rows, s)
+    assert_gaps(rows, s)
+    assert [cause for _, _, _, cause in stored(rows, a)] == ["connecting", ""] + ["peer_reset", ""] * 3
+    assert [cause for _, _, _, cause in stored(rows, b)] == ["connecting", "", "peer_closed", ""]
+    intervals = assert_told(d, rows, c)
+    assert intervals[-2]["cause"] == "peer_reset"
+    assert intervals[-2]["detail"] == {"failed_tries": 2, "last_failure": "auth_rejected"}
+    for room in s.rooms:
+        assert_told(d, rows, room)
+    assert d.metric("danmakud_gaps_merged_total") == 0
+
+
+def test_silence_begins_with_the_last_sign_of_life(sim, danmakud, rows):
+    s = sim("--rooms", "1", "--rate", "20")
+    d = danmakud("--heartbeat-interval", "200ms", "--heartbeat-timeout", "4s", "--backoff-max", "300ms", *s.args_for_rooms())
+    settled(d, rows, s)
+    room = s.rooms[0]
+    before = now_ms()
+    s.fault(f"kind=no_heartbeat,room={room}")
+    s.pause()
+    wait_for("the gap", lambda: "heartbeat_timeout" in [c for _, _, _, c in stored(rows, room)])
+    settled(d, rows, s)
+    (a, b), = [(a, b) for a, b, _, cause in stored(rows, room) if cause == "heartbeat_timeout"]
+    assert before - 1500 < a and b - a > 3000, (before, a, b)
+
+
+def test_killed_and_started_again(sim, danmakud, rows):
+    s = sim("--rooms", "3", "--rate", "300")
+    d = danmakud(*QUICK, *s.args_for_rooms())
+    settled(d, rows, s)
+    d.kill()
+    wait_for("the connections to end", lambda: all(c[-1][1] is not None for c in connections(s).values()))
+    down = now_ms()
+    wait_for("some time without danmakud", lambda: now_ms() > down + 2500)
+    d = danmakud(*QUICK, *s.args_for_rooms())
+    settled(d, rows, s)
+    assert_gaps(rows, s)
+    for room in s.rooms:
+        assert [cause for _, _, _, cause in stored(rows, room)] == ["connecting", "", "down", "connecting", ""]
+        assert_told(d, rows, room)
+    # And asked to stop: from then on, not from when the next start notices.
+    assert d.stop() == 0
+    assert all(stored(rows, room)[-1][2:] == ("gap", "stopped") for room in s.rooms)
+    d = danmakud(*QUICK, *s.args_for_rooms(s.rooms[:2]))
+    wait_for("the rooms to be back", lambda: all(stored(rows, room)[-1][2] == "ok" for room in s.rooms[:2]))
+    assert stored(rows, s.rooms[2])[-1][2:] == ("gap", "stopped"), "nobody collects it any more"
+    assert d.json(f"/api/v1/rooms/{s.rooms[2]}")["data"]["coverage"] is None
+    assert_told(d, rows, s.rooms[2])
+
+
+def test_database_away(sim, danmakud, rows, postgres):
+    """Gaps of an outage are in memory, told from there, and stored when it is over."""
+    s = sim("--rooms", "2", "--rate", "200")
+    d = danmakud(*QUICK, *s.args_for_rooms())
+    settled(d, rows, s)
+    begin = now_ms()
+    wait_for("the range to begin after the start", lambda: now_ms() > begin + 100)
+    postgres.stop(signal.SIGQUIT)
+    wait_for("503", lambda: d.get("/readyz").status_code == 503)
+
+    def told(room):
+        return [i["cause"] for i in d.json(f"/api/v1/rooms/{room}/coverage", **{"from": begin})["data"]["intervals"]]
+    for n in range(1, 4):
+        for room in s.rooms:
+            s.command(f"reset {room}")
+        wait_for("the gaps", lambda: all(told(r) == ["", "peer_reset"] * n + [""] for r in s.rooms))
+    assert d.get(f"/api/v1/rooms/{s.rooms[0]}/coverage?since=1h").status_code == 503, "what was before is not known"
+    postgres.start()
+    wait_for("the gaps to be stored", lambda: all(
+        [c for _, _, _, c in stored(rows, r)] == ["connecting", ""] + ["peer_reset", ""] * 3 for r in s.rooms))
+    assert_gaps(rows, s)
+    for room in s.rooms:
+        assert_told(d, rows, room)
+
+
+def test_rooms_that_come_and_go(sim, danmakud, rows, tmp_path):
+    s = sim("--rooms", "2", "--rate", "100")
+    a, b = s.rooms
+    ini = tmp_path / "d.ini"
+    ini.write_text(f"rooms = {a},{b}\n")
+    d = danmakud("--config", str(ini), *QUICK, "--upstream-hosts", ",".join(s.hosts))
+    settled(d, rows, s)
+    ini.write_text(f"rooms = {a}\n")
+    d.signal(signal.SIGHUP)
+    wait_for("the room to be removed", lambda: stored(rows, b)[-1][2:] == ("gap", "removed"))
+    ini.write_text(f"rooms = {a},{b}\n")
+    d.signal(signal.SIGHUP)
+    settled(d, rows, s)
+    assert [c for _, _, _, c in stored(rows, b)] == ["connecting", "", "removed", "connecting", ""]
+    assert_told(d, rows, b)
+    assert_gaps(rows, s)
