@@ -111,7 +111,7 @@ static void answer_now(void *ctx)
     a.list->n_pending--;
     if (a.list->n == 0) {
         struct err err;
-        const enum err_code rc = err_set(&err, ERR_UNAVAILABLE, "no upstream host is configured");
+        const enum err_code rc = err_set(&err, ERR_NOT_FOUND, "no upstream host is configured");
         a.done(a.done_ctx, rc, NULL, &err);
         return;
     }

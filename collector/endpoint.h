@@ -90,7 +90,7 @@ struct endpoint_provider {
 MUST_CHECK enum err_code endpoint_parse(struct str text, struct endpoint *ret, struct err *err);
 
 struct endpoint_list;
-/* Entries that do not parse are left out; an empty list answers ERR_UNAVAILABLE. Each entry is one transport: the rank
+/* Entries that do not parse are left out; an empty list answers ERR_NOT_FOUND. Each entry is one transport: the rank
  * changes nothing. */
 struct endpoint_list *endpoint_list_new(struct loop *loop, const struct str *hosts, size_t n);
 void endpoint_list_free(struct endpoint_list *l); /* no answer may be pending; NULL is fine */

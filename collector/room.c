@@ -123,7 +123,9 @@ static void log_end(struct room *r, enum close_reason why, const char *detail, i
 {
     char msg[160];
     uint64_t held;
-    if (why == CLOSE_REMOVED || (why == r->logged && !r->was_live) || !may_log(r->env, &held)) {
+    /* That upstream's HTTP side is away is told once for all rooms, by who asks it. */
+    if (why == CLOSE_REMOVED || why == CLOSE_UPSTREAM || (why == r->logged && !r->was_live) ||
+        !may_log(r->env, &held)) {
         return;
     }
     r->logged = why;
@@ -484,7 +486,9 @@ static void on_endpoint(void *ctx, enum err_code code, const struct endpoint *ep
         maybe_closed(r);
         return;
     }
-    if (code != ERR_OK) {
+    if (code == ERR_UNAVAILABLE || code == ERR_FORBIDDEN || code == ERR_FULL) {
+        room_end(r, CLOSE_UPSTREAM, err ? err->msg : "");
+    } else if (code != ERR_OK) {
         room_end(r, CLOSE_ENDPOINT, err ? err->msg : "");
     } else if (!keep_endpoint(r, ep)) {
         room_end(r, CLOSE_ENDPOINT, "answer too long");

@@ -7,10 +7,6 @@
 #include "server/core/mem.h"
 #include "server/stats/prom.h"
 
-/* An ordinary browser's; what says nothing is refused. */
-#define USER_AGENT                                                                                 \
-    "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/130.0.0.0 "     \
-    "Safari/537.36"
 enum { STATE_PATH_MAX = 4096, LABELS_MAX = 1024 };
 
 static char *text_of(struct str s)
@@ -156,7 +152,7 @@ void upstream_each_host(const struct upstream *u,
 
 static void open_http(struct upstream *u, const struct upstream_opts *opts)
 {
-    const struct str ua = opts->user_agent.len > 0 ? opts->user_agent : STR(USER_AGENT);
+    const struct str ua = opts->user_agent.len > 0 ? opts->user_agent : STR(UPSTREAM_USER_AGENT);
     const struct upstream_http_opts http = {
         .user_agent = ua,
         .ca_file = opts->ca_file,

@@ -37,11 +37,17 @@ enum {
     UPSTREAM_HOSTS_MAX = 32,  /* danmaku hosts in one answer; the rest is left out */
 };
 
+/* What we say we are, if the options do not say: an ordinary browser's. The same is to be said on the connections that
+ * are made with what upstream answers. */
+#define UPSTREAM_USER_AGENT                                                                        \
+    "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/130.0.0.0 "     \
+    "Safari/537.36"
+
 struct upstream_opts {
-    struct str live_url; /* base of the live APIs, https://api.live.bilibili.com */
-    struct str api_url;  /* base of the main site's APIs, https://api.bilibili.com */
-    struct str www_url;  /* base of the site, https://www.bilibili.com */
-    struct str user_agent;
+    struct str live_url;    /* base of the live APIs, https://api.live.bilibili.com */
+    struct str api_url;     /* base of the main site's APIs, https://api.bilibili.com */
+    struct str www_url;     /* base of the site, https://www.bilibili.com */
+    struct str user_agent;  /* "": UPSTREAM_USER_AGENT */
     struct str cookie_file; /* "": anonymous */
     struct str state_dir;   /* where the device id is kept; "": nowhere */
     struct str ca_file;     /* "": the system's */

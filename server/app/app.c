@@ -149,9 +149,17 @@ static void on_collector_closed(void *ctx)
 {
     struct app *app = ctx;
     app->collector = NULL;
+    app_upstream_free(app);
     guard_merge_flush(app->guards); /* no toast will come any more */
     loop_timer_init(&app->start_retry, app->loop, stop_writer, app);
     stop_writer(app);
+}
+
+/* Rooms that wait for upstream's answer have it now. */
+static void stop_collector(void *ctx)
+{
+    struct app *app = ctx;
+    collector_close(app->collector, on_collector_closed, app);
 }
 
 void app_stop(struct app *app, int exit_code)
@@ -173,7 +181,7 @@ void app_stop(struct app *app, int exit_code)
         http_quiesce(app->http);
     }
     app_sessions_stop(app);
-    collector_close(app->collector, on_collector_closed, app);
+    app_upstream_close(app, stop_collector);
 }
 
 /* Signals */
@@ -193,6 +201,7 @@ static void reload(struct app *app)
             log_set_level(level);
         }
         app_rooms_apply(app);
+        upstream_reload(app->upstream);
         LOG(INFO, "app", "configuration reloaded",
             KV_I64("rooms", collector_n_rooms(app->collector)),
             KV_STR("need_restart", buf_str(&notes)));
@@ -286,11 +295,14 @@ static void make_collector(struct app *app)
     for (size_t i = 0; i < c->upstream_hosts.n; i++) {
         hosts[i] = str_of(c->upstream_hosts.items[i]);
     }
+    const struct endpoint_provider endpoints = endpoint_upstream_provider(app->endpoints);
     const struct collector_opts opts = {
         .hosts = hosts,
         .n_hosts = c->upstream_hosts.n,
+        .endpoints = c->upstream_hosts.n == 0 ? &endpoints : NULL,
+        .tls = c->upstream_hosts.n == 0,
         .ca_file = c->upstream_ca_file,
-        .user_agent = c->user_agent,
+        .user_agent = app_user_agent(c),
         .connect_interval_ms = c->connect_interval,
         .heartbeat_interval_ms = c->heartbeat_interval,
         .heartbeat_timeout_ms = c->heartbeat_timeout,
@@ -330,6 +342,7 @@ static void make_parts(struct app *app)
         .application_name = "danmakud",
     };
     app->db = db_new(app->loop, &db, app->stats);
+    app_upstream_open(app);
     app_sessions_open(app);
     const struct writer_opts writer = {
         .conninfo = app->conninfo,

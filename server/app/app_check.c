@@ -93,9 +93,7 @@ void app_check(const struct config *config, struct config_check *check)
         }
     }
     check_upstream(config, check);
-    if (config->rooms.n > 0 && config->upstream_hosts.n == 0) {
-        config_problem(check, "upstream_hosts", "needed to collect the rooms of `rooms`");
-    }
+    app_upstream_check(config, check);
     if ((int64_t)config->rooms.n > config->max_rooms) {
         config_problem(check, "rooms", "%zu rooms, but max_rooms is %lld", config->rooms.n,
                        (long long)config->max_rooms);

@@ -6,7 +6,9 @@
 
 #include "api/api.h"
 #include "collector/collector.h"
+#include "collector/endpoint_upstream.h"
 #include "collector/guard_merge.h"
+#include "collector/upstream/upstream.h"
 #include "collector/writer/writer.h"
 #include "server/app/app.h"
 #include "server/core/buf.h"
@@ -56,7 +58,9 @@ struct app {
     struct db *db;
     struct writer *writer; /* NULL once it has closed */
     struct guard_merge *guards;
-    struct collector *collector; /* NULL once it has closed */
+    struct upstream *upstream;           /* NULL once it has closed */
+    struct endpoint_upstream *endpoints; /* over it; used unless upstream_hosts are configured */
+    struct collector *collector;         /* NULL once it has closed */
     struct api *api;
     struct http *http; /* NULL until it listens */
 
@@ -168,6 +172,14 @@ struct api_ops app_api_ops(struct app *app);
 /* app_check.c */
 bool app_listen_parse(const char *text, struct listen_at *ret);
 bool app_room_parse(const char *text, int64_t *ret);
+
+/* app_upstream.c: the upstream's HTTP APIs, and the hosts they name */
+void app_upstream_check(const struct config *config, struct config_check *check);
+const char *app_user_agent(const struct config *config); /* of HTTP and websockets alike */
+void app_upstream_open(struct app *app);
+/* Who waits for an answer gets ERR_CANCELED; nothing is asked any more. closed(app) comes later. */
+void app_upstream_close(struct app *app, void (*closed)(void *app));
+void app_upstream_free(struct app *app); /* once the rooms have closed */
 
 /* app.c */
 void app_notify_ready(void);

@@ -268,7 +268,7 @@ static void a_provider_gives_host_and_token(void **state)
     endpoint_done_fn *done = TAKE_PTR(p.done);
     done(p.done_ctx, err_set(&err, ERR_UNAVAILABLE, "upstream is away"), NULL, &err);
     assert_true(collect_is(k, ROOM, "backoff"));
-    assert_string_equal(collect_info(k, ROOM).last_close, "endpoint");
+    assert_string_equal(collect_info(k, ROOM).last_close, "upstream");
     /* An answer that is far too long is none. */
     collect_advance(k, 75000);
     assert_int_equal(p.n_asks, 3);
