@@ -69,6 +69,9 @@ static bool ring_covers(const struct reader *r, int64_t after_id)
 {
     const struct feed *f = r->api->opts.feed;
     const struct filter *filter = &r->opts.filter;
+    if (after_id < feed_backfilled(f)) {
+        return false;
+    }
     if (feed_covers(f, after_id)) {
         return true;
     }
@@ -78,6 +81,12 @@ static bool ring_covers(const struct reader *r, int64_t after_id)
         }
     }
     return filter->n_rooms > 0;
+}
+
+/* The oldest place of the ring that a list may be made of. */
+static uint64_t ring_tail(const struct feed *f)
+{
+    return feed_backfilled(f) > 0 ? feed_seek(f, feed_backfilled(f)) : feed_tail(f);
 }
 
 enum ring_end { RING_THROUGH, RING_FULL, RING_BUDGET };
@@ -92,7 +101,7 @@ static uint64_t ring_top(const struct reader *r)
     }
     uint64_t last = feed_room_last(f, r->opts.filter.rooms[0]);
     if (last == FEED_NO_SEQ) {
-        return feed_tail(f);
+        return ring_tail(f);
     }
     return last < top ? last + 1 : top;
 }
@@ -103,8 +112,9 @@ static enum ring_end ring_down(struct reader *r, int64_t *edge)
     const struct feed *f = r->api->opts.feed;
     const struct filter *filter = &r->opts.filter;
     size_t looked = 0;
+    const uint64_t tail = ring_tail(f);
     uint64_t seq = ring_top(r);
-    while (seq > feed_tail(f)) {
+    while (seq > tail) {
         const struct event *e = feed_at(f, --seq);
         if (e->id < r->opts.low) {
             break;
@@ -121,11 +131,11 @@ static enum ring_end ring_down(struct reader *r, int64_t *edge)
         if (filter->n_rooms == 1 &&
             e->room_id == filter->rooms[0]) { /* follow the room's own links */
             uint64_t prev = feed_room_prev(f, seq);
-            seq = prev == FEED_NO_SEQ ? feed_tail(f) : prev + 1;
+            seq = prev == FEED_NO_SEQ ? tail : prev + 1;
         }
     }
-    if (feed_head(f) != feed_tail(f) && feed_tail_id(f) < *edge) {
-        *edge = feed_tail_id(f);
+    if (feed_head(f) != tail && feed_at(f, tail)->id < *edge) {
+        *edge = feed_at(f, tail)->id;
     }
     return RING_THROUGH;
 }

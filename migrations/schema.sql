@@ -128,6 +128,16 @@ CREATE TABLE public.api_token (
 );
 
 --
+-- Name: backfill_mark; Type: TABLE; Schema: public; Owner: -
+--
+
+CREATE TABLE public.backfill_mark (
+    one boolean DEFAULT true NOT NULL,
+    last_id bigint NOT NULL,
+    CONSTRAINT backfill_mark_one_check CHECK (one)
+);
+
+--
 -- Name: command; Type: TABLE; Schema: public; Owner: -
 --
 
@@ -281,6 +291,15 @@ CREATE TABLE public.event_default (
     text text,
     medal text,
     extra json
+);
+
+--
+-- Name: minute_dirty; Type: TABLE; Schema: public; Owner: -
+--
+
+CREATE TABLE public.minute_dirty (
+    room_id bigint NOT NULL,
+    minute integer NOT NULL
 );
 
 --
@@ -500,6 +519,13 @@ ALTER TABLE ONLY public.api_token
     ADD CONSTRAINT api_token_pkey PRIMARY KEY (name);
 
 --
+-- Name: backfill_mark backfill_mark_pkey; Type: CONSTRAINT; Schema: public; Owner: -
+--
+
+ALTER TABLE ONLY public.backfill_mark
+    ADD CONSTRAINT backfill_mark_pkey PRIMARY KEY (one);
+
+--
 -- Name: command command_cmd_key; Type: CONSTRAINT; Schema: public; Owner: -
 --
 
@@ -533,6 +559,13 @@ ALTER TABLE ONLY public.event
 
 ALTER TABLE ONLY public.event_default
     ADD CONSTRAINT event_default_pkey PRIMARY KEY (room_id, id) WITH (fillfactor='100');
+
+--
+-- Name: minute_dirty minute_dirty_pkey; Type: CONSTRAINT; Schema: public; Owner: -
+--
+
+ALTER TABLE ONLY public.minute_dirty
+    ADD CONSTRAINT minute_dirty_pkey PRIMARY KEY (room_id, minute);
 
 --
 -- Name: parked_event parked_event_pkey; Type: CONSTRAINT; Schema: public; Owner: -

@@ -303,7 +303,7 @@ static void find_event(struct api *a, struct http_req *req, int64_t id)
         reply_event(a, req, e, NULL);
         return;
     }
-    if (feed_covers(f, id - 1)) {
+    if (feed_covers(f, id - 1) && id > feed_backfilled(f)) {
         reply_problem(a, req, PROBLEM_EVENT_NOT_FOUND, NULL);
         return;
     }

@@ -145,8 +145,9 @@ static int64_t first_id_of(int64_t minute)
 static bool ring_has(const struct stats_job *j, int64_t after_id)
 {
     const struct feed *f = j->job.api->opts.feed;
-    return feed_covers(f, after_id) ||
-           (j->named.n > 0 && feed_room_covers(f, j->named.rooms[0], after_id));
+    return after_id >= feed_backfilled(f) &&
+           (feed_covers(f, after_id) ||
+            (j->named.n > 0 && feed_room_covers(f, j->named.rooms[0], after_id)));
 }
 
 /* Counts the ring's events behind after_id. */

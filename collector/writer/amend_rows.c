@@ -46,3 +46,12 @@ void amend_rows_add(struct amend_rows *a, const struct event *e)
     a->texts[a->max + a->n] = one.has_data ? e->extra : STR("");
     a->n++;
 }
+
+void amend_rows_args(const struct amend_rows *a, struct db_arg *ret)
+{
+    for (size_t i = 0; i < 5; i++) {
+        ret[i] = DB_ARG_I64S(a->numbers + i * a->max, a->n);
+    }
+    ret[5] = DB_ARG_TEXTS(a->texts, a->n);
+    ret[6] = DB_ARG_TEXTS(a->texts + a->max, a->n);
+}

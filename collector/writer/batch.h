@@ -11,8 +11,9 @@
 #include "server/core/buf.h"
 #include "server/event/event.h"
 
-#define BATCH_COPY_SQL                                                                             \
-    "COPY event (room_id, id, nkey, actor, value_mcny, item_id, medal_uid, sent_off_ms, color, "   \
-    "num, kind, flags, guard, medal_lv, mode, wealth, uname, text, medal, extra) FROM STDIN"
+#define BATCH_COLUMNS                                                                              \
+    "room_id, id, nkey, actor, value_mcny, item_id, medal_uid, sent_off_ms, color, num, kind, "    \
+    "flags, guard, medal_lv, mode, wealth, uname, text, medal, extra"
+#define BATCH_COPY_SQL "COPY event (" BATCH_COLUMNS ") FROM STDIN"
 
 void batch_put(struct buf *out, const struct event *e); /* one line */

@@ -14,6 +14,8 @@ enum {
     HOUR_MS = 3600000,
     CLOSE_AFTER_MS = 2000, /* a minute is rolled up this long after its end */
     ROLLUP_STEP = 60,      /* minutes per statement */
+    DIRTY_STEP = 500,      /* minutes of rooms per statement */
+    DIRTY_MS = 5000,
     DAYS_AHEAD = 3,
     DAYS_BACK_MAX = 60, /* a mark older than this does not ask for partitions */
     CONNECT_TIMEOUT_MS = 10000,
@@ -31,6 +33,7 @@ enum task {
     TASK_MARK,
     TASK_COMMIT,
     TASK_ROLLBACK,
+    TASK_DIRTY,
     TASK_SUMMARIZE
 };
 
@@ -55,6 +58,7 @@ struct upkeep {
     int64_t partitions_due_ms; /* mono */
     int64_t alarm_due_ms;
     int64_t summarize_due_ms;
+    int64_t dirty_due_ms;
     void (*closed)(void *ctx);
     void *closed_ctx;
 };
@@ -90,30 +94,48 @@ static const struct db_stmt heal_stmt = {
            "(timestamp '2020-01-01' + ((id >> 22) / 86400000) * interval '1 day')::date AS day "
            "FROM (SELECT id FROM event_default LIMIT 100000) AS x ORDER BY day LIMIT 8) AS days",
 };
+#define MINUTE_INSERT                                                                              \
+    "INSERT INTO room_minute (room_id, minute, n_danmaku, n_mirror, n_gift, n_guard, "             \
+    "n_superchat, "                                                                                \
+    "n_redpacket, n_other, chatters, v_gift, v_guard, v_superchat, v_redpacket) "
+#define MINUTE_COUNTS                                                                              \
+    "count(*) FILTER (WHERE kind = 1), count(*) FILTER (WHERE kind = 2), "                         \
+    "count(*) FILTER (WHERE kind = 3), count(*) FILTER (WHERE kind = 5), "                         \
+    "count(*) FILTER (WHERE kind = 6), count(*) FILTER (WHERE kind = 8), "                         \
+    "count(*) FILTER (WHERE kind NOT IN (1, 2, 3, 5, 6, 8)), "                                     \
+    "count(DISTINCT actor) FILTER (WHERE kind = 1), "                                              \
+    "coalesce(sum(value_mcny) FILTER (WHERE kind = 3), 0), "                                       \
+    "coalesce(sum(value_mcny) FILTER (WHERE kind = 5), 0), "                                       \
+    "coalesce(sum(value_mcny) FILTER (WHERE kind = 6), 0), "                                       \
+    "coalesce(sum(value_mcny) FILTER (WHERE kind = 8), 0) "
+#define MINUTE_UPSERT                                                                              \
+    "ON CONFLICT (room_id, minute) DO UPDATE SET n_danmaku = excluded.n_danmaku, "                 \
+    "n_mirror = excluded.n_mirror, n_gift = excluded.n_gift, n_guard = excluded.n_guard, "         \
+    "n_superchat = excluded.n_superchat, n_redpacket = excluded.n_redpacket, "                     \
+    "n_other = excluded.n_other, chatters = excluded.chatters, v_gift = excluded.v_gift, "         \
+    "v_guard = excluded.v_guard, v_superchat = excluded.v_superchat, "                             \
+    "v_redpacket = excluded.v_redpacket"
 /* $1, $2: ids [from, to) of whole minutes. A statement of its own behind LOCK: its snapshot shows all that was
  * committed by who held the mark before us. */
 static const struct db_stmt count_stmt = {
     .name = "upkeep_count",
-    .sql = "INSERT INTO room_minute (room_id, minute, n_danmaku, n_mirror, n_gift, n_guard, "
-           "n_superchat, "
-           "n_redpacket, n_other, chatters, v_gift, v_guard, v_superchat, v_redpacket) "
-           "SELECT room_id, (((id >> 22) + 1577836800000) / 60000)::int4, "
-           "count(*) FILTER (WHERE kind = 1), count(*) FILTER (WHERE kind = 2), "
-           "count(*) FILTER (WHERE kind = 3), count(*) FILTER (WHERE kind = 5), "
-           "count(*) FILTER (WHERE kind = 6), count(*) FILTER (WHERE kind = 8), "
-           "count(*) FILTER (WHERE kind NOT IN (1, 2, 3, 5, 6, 8)), "
-           "count(DISTINCT actor) FILTER (WHERE kind = 1), "
-           "coalesce(sum(value_mcny) FILTER (WHERE kind = 3), 0), "
-           "coalesce(sum(value_mcny) FILTER (WHERE kind = 5), 0), "
-           "coalesce(sum(value_mcny) FILTER (WHERE kind = 6), 0), "
-           "coalesce(sum(value_mcny) FILTER (WHERE kind = 8), 0) "
-           "FROM event WHERE id >= $1 AND id < $2 GROUP BY 1, 2 "
-           "ON CONFLICT (room_id, minute) DO UPDATE SET n_danmaku = excluded.n_danmaku, "
-           "n_mirror = excluded.n_mirror, n_gift = excluded.n_gift, n_guard = excluded.n_guard, "
-           "n_superchat = excluded.n_superchat, n_redpacket = excluded.n_redpacket, "
-           "n_other = excluded.n_other, chatters = excluded.chatters, v_gift = excluded.v_gift, "
-           "v_guard = excluded.v_guard, v_superchat = excluded.v_superchat, "
-           "v_redpacket = excluded.v_redpacket",
+    .sql =
+        MINUTE_INSERT "SELECT room_id, (((id >> 22) + 1577836800000) / 60000)::int4, " MINUTE_COUNTS
+                      "FROM event WHERE id >= $1 AND id < $2 GROUP BY 1, 2 " MINUTE_UPSERT,
+};
+/* Up to $1 minutes that were counted before something came into them or went; those that are not rolled up yet wait for that.
+ * What the writer adds meanwhile takes the mark back, and is counted after it. */
+static const struct db_stmt dirty_stmt = {
+    .name = "upkeep_dirty",
+    .sql = "WITH due AS (DELETE FROM minute_dirty AS d USING (SELECT room_id, minute "
+           "FROM minute_dirty WHERE minute < (SELECT minute FROM rollup_mark) "
+           "ORDER BY room_id, minute LIMIT $1) AS x "
+           "WHERE d.room_id = x.room_id AND d.minute = x.minute RETURNING d.room_id, "
+           "d.minute) " MINUTE_INSERT
+           "SELECT due.room_id, due.minute, c.* FROM due CROSS JOIN LATERAL (SELECT " MINUTE_COUNTS
+           "FROM event WHERE event.room_id = due.room_id "
+           "AND id >= (due.minute::int8 * 60000 - 1577836800000) << 22 "
+           "AND id < ((due.minute::int8 + 1) * 60000 - 1577836800000) << 22) AS c " MINUTE_UPSERT,
 };
 static const struct db_stmt summarize_stmt = {
     .name = "upkeep_summarize",
@@ -137,6 +159,7 @@ static const char *const task_names[] = {
     [TASK_MARK] = "roll-up",
     [TASK_COMMIT] = "roll-up",
     [TASK_ROLLBACK] = "roll-up",
+    [TASK_DIRTY] = "minutes to be counted again",
     [TASK_SUMMARIZE] = "summarize",
 };
 static_assert(ARRAY_LEN(task_names) == TASK_SUMMARIZE + 1, "one name per task");
@@ -200,6 +223,11 @@ static void succeeded(struct upkeep *u, enum task task, const struct db_rows *ro
         u->rollup_begun = db_rows_n(rows) == 1;
         u->rollup_next = u->rollup_begun ? (int32_t)db_i64(rows, 0, 0) : INT32_MAX;
         u->rollup_to = u->rollup_next;
+        break;
+    case TASK_DIRTY:
+        stats_add(u->stats, STAT_MINUTES_ROLLED, (int64_t)db_rows_affected(rows));
+        u->dirty_due_ms =
+            loop_now_ms(u->loop) + (db_rows_affected(rows) < DIRTY_STEP ? DIRTY_MS : 0);
         break;
     case TASK_SUMMARIZE:
         u->summarize_due_ms = loop_now_ms(u->loop) + MINUTE_MS;
@@ -319,6 +347,7 @@ static bool continue_rollup(struct upkeep *u, enum task done)
     case TASK_ROLLUP_INIT:
     case TASK_COMMIT:
     case TASK_ROLLBACK:
+    case TASK_DIRTY:
     case TASK_SUMMARIZE:
         break;
     }
@@ -351,6 +380,9 @@ static void next_task(struct upkeep *u)
     } else if (!u->rollup_known || closed_minutes(u) > u->rollup_next) {
         u->rewound = false;
         run(u, TASK_BEGIN, &begin_stmt, NULL, 0);
+    } else if (now >= u->dirty_due_ms) {
+        const struct db_arg most = DB_ARG_I64(DIRTY_STEP);
+        run(u, TASK_DIRTY, &dirty_stmt, &most, 1);
     }
 }
 

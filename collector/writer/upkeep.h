@@ -7,6 +7,7 @@
  *                that had to go to event_default get their day
  *   roll-up      every few seconds: minutes that are over and completely written, in steps of at most an hour
  *                What is written into a minute that is rolled up already takes the mark back (writer: STEP_REWIND)
+ *   dirty        every few seconds: minutes of table minute_dirty (reparse) are counted again
  *   summarize    each minute: the newest partitions, so that all-room windows stay quick
  *
  * Threading:  loop thread only.

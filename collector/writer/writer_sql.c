@@ -28,30 +28,9 @@ static enum err_code start_count(struct writer *w, struct err *err)
 
 static enum err_code start_amend(struct writer *w, struct err *err)
 {
-    /* LIMIT: 10000 events are hit by one. The batch's own rows are there already. */
-    static const struct db_stmt amend = {
-        "writer_amend",
-        "INSERT INTO amend (room_id, target_id, by_id, what, data) "
-        "SELECT a.room_id, t.id, a.by_id, a.what, nullif(a.data, '')::json "
-        "FROM unnest($1::int8[], $2::int8[], $3::int8[], $4::int8[], $5::int8[], $6::text[], "
-        "$7::text[]) AS a(how, room_id, key, by_id, from_id, what, data) CROSS JOIN LATERAL ("
-        "(SELECT e.id FROM event e WHERE a.how = 0 AND e.room_id = a.room_id "
-        "AND e.id >= a.from_id AND e.id < a.by_id AND e.kind NOT IN (1, 10, 12) AND e.kind = 6 "
-        "AND e.item_id = a.key) UNION ALL "
-        "(SELECT e.id FROM event e WHERE a.how > 0 AND e.room_id = a.room_id "
-        "AND e.id >= a.from_id AND e.id < a.by_id AND e.kind = 1 "
-        "AND (a.how = 3 OR a.how = 1 AND e.nkey = a.key OR a.how = 2 AND e.actor = a.key) "
-        "ORDER BY e.id DESC LIMIT 10000)) AS t ON CONFLICT DO NOTHING"};
-    const struct amend_rows *a = &w->amends;
-    const struct db_arg args[] = {
-        DB_ARG_I64S(a->numbers, a->n),
-        DB_ARG_I64S(a->numbers + a->max, a->n),
-        DB_ARG_I64S(a->numbers + 2 * a->max, a->n),
-        DB_ARG_I64S(a->numbers + 3 * a->max, a->n),
-        DB_ARG_I64S(a->numbers + 4 * a->max, a->n),
-        DB_ARG_TEXTS(a->texts, a->n),
-        DB_ARG_TEXTS(a->texts + a->max, a->n),
-    };
+    static const struct db_stmt amend = {"writer_amend", AMEND_ROWS_SQL};
+    struct db_arg args[AMEND_ROWS_ARGS];
+    amend_rows_args(&w->amends, args);
     return exec(w, &amend, args, ARRAY_LEN(args), err);
 }
 

@@ -21,6 +21,9 @@ MUST_CHECK int app_token(struct config *config, const char *const *args, size_t 
 /* `danmakud decode ...`; needs no configuration. */
 MUST_CHECK int app_decode(const char *const *args, size_t n_args);
 
+/* `danmakud reparse ...` */
+MUST_CHECK int app_reparse(struct config *config, const char *const *args, size_t n_args);
+
 /* For config_source.check: room ids, addresses, hosts, kinds. */
 void app_check(const struct config *config, struct config_check *check);
 /* What is worth saying of a configuration without problems, as lines; for check-config. */

@@ -15,6 +15,7 @@
 
 enum {
     RETRY_MS = 1000,
+    BACKFILL_MS = 2000, /* how late lists may show what reparse has added */
     UPKEEP_MS = 3600000,
     UPKEEP_SOON_MS = 5000, /* after a failure */
     DAYS_AHEAD = 3,
@@ -35,6 +36,7 @@ struct app_raw {
     struct buf packed; /* scratch */
     struct loop_timer retry;
     struct loop_timer upkeep;
+    struct loop_timer backfill;
     int64_t committed;    /* in the database up to here */
     struct event **batch; /* owned references, n of BATCH_ROWS: in the statement under way */
     size_t n;
@@ -352,6 +354,33 @@ static void on_upkeep(void *ctx)
     }
 }
 
+/* ---- what reparse has added ---- */
+
+static void on_backfilled(void *ctx, enum err_code code, const struct err *err,
+                          const struct db_rows *rows)
+{
+    struct app_raw *r = ctx;
+    (void)err; /* the pool tells of the database */
+    if (code == ERR_OK && db_rows_n(rows) == 1) {
+        feed_set_backfilled(r->app->feed, db_i64(rows, 0, 0));
+    }
+    loop_timer_start(&r->backfill, BACKFILL_MS, 0);
+}
+
+static void on_backfill_timer(void *ctx)
+{
+    static const struct db_stmt mark = {
+        .name = "app_backfill_mark",
+        .sql = "SELECT last_id FROM backfill_mark",
+    };
+    struct app_raw *r = ctx;
+    struct err err = {0};
+    if (!db_is_up(r->app->db) ||
+        db_query(r->app->db, &mark, NULL, 0, on_backfilled, r, &err) != ERR_OK) {
+        loop_timer_start(&r->backfill, BACKFILL_MS, 0);
+    }
+}
+
 /* ---- life ---- */
 
 enum collector_raw_mode app_raw_mode(const struct config *config, bool *ret_ok)
@@ -419,6 +448,8 @@ void app_raw_open(struct app *app)
     loop_timer_init(&r->retry, app->loop, again, r);
     loop_timer_init(&r->upkeep, app->loop, on_upkeep, r);
     loop_timer_start(&r->upkeep, 1, 0);
+    loop_timer_init(&r->backfill, app->loop, on_backfill_timer, r);
+    loop_timer_start(&r->backfill, BACKFILL_MS, 0);
     if (app_raw_mode(app->config, &ok) != COLLECTOR_RAW_OFF) {
         open_spool(r);
     }
@@ -444,6 +475,7 @@ void app_raw_close(struct app *app, void (*closed)(void *app))
     r->closed = closed;
     loop_timer_stop(&r->retry);
     loop_timer_stop(&r->upkeep);
+    loop_timer_stop(&r->backfill);
     db_forget(app->db, r);
     if (r->spool != NULL) {
         spool_close(TAKE_PTR(r->spool), on_spool_closed, r);

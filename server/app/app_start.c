@@ -134,7 +134,7 @@ void app_warm_next(struct app *app)
     static const struct db_stmt page = {
         .name = "app_warm",
         .sql = "SELECT " EVENT_ROW_COLUMNS(
-            X) "1 FROM event WHERE id > $1 AND id <= $2 ORDER BY id LIMIT $3",
+            X) "1 FROM event WHERE id > $1 AND id <= $2 AND flags & 32 = 0 ORDER BY id LIMIT $3",
     };
 #undef X
     const struct db_arg args[] = {DB_ARG_I64(app->warm_after), DB_ARG_I64(app->mark),
@@ -191,6 +191,7 @@ static void on_check(void *ctx, enum err_code code, const struct err *err,
     }
     /* Minutes that are rolled up get no more events, even if the clock went back while we were away. */
     id_gen_seed(&app->ids, id_first_of_ms(db_i64(rows, 0, 2) * MS_PER_MINUTE) - 1);
+    feed_set_backfilled(app->feed, db_i64(rows, 0, 3));
     app_coverage_recover(app, on_recovered);
 }
 
@@ -200,7 +201,8 @@ static void check_query(struct app *app)
         .name = "app_check",
         .sql = "SELECT (extract(epoch FROM clock_timestamp()) * 1000)::int8, "
                "(SELECT count(*) FROM api_token WHERE expires_ms IS NULL OR expires_ms > $1), "
-               "(SELECT coalesce(max(minute), 0)::int8 FROM rollup_mark)",
+               "(SELECT coalesce(max(minute), 0)::int8 FROM rollup_mark), "
+               "(SELECT coalesce(max(last_id), 0) FROM backfill_mark)",
     };
     const struct db_arg args[] = {DB_ARG_I64(loop_wall_ms(app->loop))};
     struct err err = {0};

@@ -50,6 +50,11 @@ static int with_config(const struct options *o, struct config *config, struct bu
             log_set_level(LOG_LEVEL_WARN); /* a command for people: only what goes wrong */
         }
         return app_token(config, o->args, o->n_args);
+    case COMMAND_REPARSE:
+        if (level < LOG_LEVEL_WARN) {
+            log_set_level(LOG_LEVEL_WARN);
+        }
+        return app_reparse(config, o->args, o->n_args);
     case COMMAND_CHECK_CONFIG:
         buf_put(out, STR("configuration ok\n"));
         app_check_notes(config, out);
@@ -93,6 +98,7 @@ static bool without_config(const struct options *o, struct buf *out, int *ret_st
     case COMMAND_CHECK_CONFIG:
     case COMMAND_PRINT_CONFIG:
     case COMMAND_TOKEN:
+    case COMMAND_REPARSE:
     case COMMANDS:
         break;
     }

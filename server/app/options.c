@@ -71,6 +71,10 @@ static void flag_parse(struct options *o, int argc, char **argv, int *i, struct 
             break;
         }
     }
+    if (str_eq(key, STR("help")) && o->command == COMMAND_REPARSE) {
+        o->args[o->n_args++] = argv[*i];
+        return;
+    }
     if (str_eq(key, STR("help"))) {
         o->command = COMMAND_HELP;
         return;
@@ -87,7 +91,8 @@ static void flag_parse(struct options *o, int argc, char **argv, int *i, struct 
         name[key.len] = '\0';
         known = config_is_key(name, &is_bool);
     }
-    if (!known && (o->command == COMMAND_TOKEN || o->command == COMMAND_DECODE)) {
+    if (!known && (o->command == COMMAND_TOKEN || o->command == COMMAND_DECODE ||
+                   o->command == COMMAND_REPARSE)) {
         o->args[o->n_args++] = argv[*i]; /* --scopes=..., --room are the command's own */
         return;
     }
@@ -141,7 +146,8 @@ enum err_code options_parse(int argc, char **argv, struct options *ret, struct b
         }
     }
     bool takes_args = ret->command == COMMAND_TOKEN || ret->command == COMMAND_DOCS ||
-                      ret->command == COMMAND_HELP || ret->command == COMMAND_DECODE;
+                      ret->command == COMMAND_HELP || ret->command == COMMAND_DECODE ||
+                      ret->command == COMMAND_REPARSE;
     if (ret->n_args > 0 && !takes_args) {
         buf_printf(problems, "unexpected argument %s\n", ret->args[0]);
     }

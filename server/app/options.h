@@ -20,6 +20,8 @@
       "add NAME [--scopes=read,stream] [--expires=90d] | list | revoke NAME: who may use the API") \
     X(DECODE, "decode",                                                                            \
       "[--room N] [--at MS] FILE...|-: messages or frames in, events out as NDJSON")               \
+    X(REPARSE, "reparse",                                                                          \
+      "[--cmd NAME] [--from TIME] [--to TIME] [--dry-run]: decode kept messages again")            \
     X(PRINT_ROUTES, "print-routes", "print the HTTP routes: method, path, scope, operation")       \
     X(DOCS, "docs", "configuration | example | man: print the generated documentation")            \
     X(VERSION, "version", "print the version and those of the libraries")                          \

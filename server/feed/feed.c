@@ -17,6 +17,7 @@ struct feed {
     uint64_t tail;
     uint64_t head;
     int64_t floor_id; /* nothing above it is missing */
+    int64_t backfilled_id;
     size_t bytes;
     size_t max_bytes;
     uint64_t evicted;
@@ -200,6 +201,16 @@ bool feed_room_covers(const struct feed *f, int64_t room_id, int64_t after_id)
 {
     const struct feed_room *room = feed_rooms_find(&f->rooms, room_id);
     return room != NULL ? after_id >= room->floor_id : feed_covers(f, after_id);
+}
+
+void feed_set_backfilled(struct feed *f, int64_t id)
+{
+    f->backfilled_id = id > f->backfilled_id ? id : f->backfilled_id;
+}
+
+int64_t feed_backfilled(const struct feed *f)
+{
+    return f->backfilled_id;
 }
 
 size_t feed_bytes(const struct feed *f)

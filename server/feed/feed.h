@@ -61,6 +61,10 @@ uint64_t feed_room_prev(const struct feed *f,
                         uint64_t seq); /* previous seq of the same room, or FEED_NO_SEQ */
 /* The same for the events of one room. Never false where feed_covers is true. */
 bool feed_room_covers(const struct feed *f, int64_t room_id, int64_t after_id);
+/* Events with ids up to this one may be in the database and not in the ring: they came by another way (reparse). Streams
+ * do not care; whoever lists the past takes the ring only for what is behind. Grows only. */
+void feed_set_backfilled(struct feed *f, int64_t id);
+int64_t feed_backfilled(const struct feed *f); /* 0: none */
 size_t feed_bytes(const struct feed *f);
 uint64_t feed_evicted(const struct feed *f); /* total */
 /* Sees each event that leaves the ring, before its reference is dropped; it must not call the feed. One listener. */

@@ -1,0 +1,497 @@
+/* `danmakud reparse`: kept messages decoded again; events that are missing get the ids they would have had.
+ *
+ *   connect -> temp table -> commands -> [ page of messages -> BEGIN, COPY, ADD, AMEND, CLEAN, COMMIT ] ... -> summary
+ *
+ * A page is one transaction, so an interrupted run leaves whole pages behind, and running it again adds what is left. An
+ * event is added unless one with its id is there, or one with its natural key within REPEAT_MS (upstream says things
+ * twice), or, for a guard purchase, one that tells of the same purchase. What is added is marked EVENT_F_BACKFILLED: it
+ * is in lists and figures, never in the live feed. Its minutes are counted again by the running service. */
+#include "server/app/app_priv.h"
+
+#include <stdio.h>
+
+#include "collector/wire/decode.h"
+#include "collector/wire/pack.h"
+#include "collector/writer/amend_rows.h"
+#include "collector/writer/batch.h"
+#include "server/app/app_reparse.h"
+#include "server/core/assert.h"
+#include "server/core/mem.h"
+#include "server/db/db_session.h"
+
+enum {
+    PAGE_ROWS = 200,
+    PAGE_EVENTS = PAGE_ROWS * ID_EVENTS_PER_MESSAGE,
+    PAGE_BYTES = 64 << 20,
+    MESSAGE_BYTES = PACK_PLAIN_MAX + 1,
+    REPEAT_MS = 600000,
+    PURCHASE_MS = 10000, /* messages of one guard purchase are at most this far apart */
+    PROGRESS_PAGES = 50,
+    CONNECT_TIMEOUT_MS = 10000,
+    STATEMENT_TIMEOUT_MS = 300000,
+};
+
+enum step {
+    STEP_CONNECT,
+    STEP_TEMP,
+    STEP_COMMANDS,
+    STEP_PAGE,
+    STEP_BEGIN,
+    STEP_COPY,
+    STEP_ADD,
+    STEP_AMEND,
+    STEP_CLEAN,
+    STEP_END,
+};
+
+struct tally {
+    uint64_t messages;
+    uint64_t unreadable; /* no body, or packed by a later release */
+    uint64_t unknown;
+    uint64_t broken;
+    uint64_t events;
+    uint64_t added;
+    uint64_t only_counted; /* of kinds that are not stored */
+    uint64_t left_out;     /* past the places of a message */
+};
+
+struct reparse {
+    const struct reparse_opts *opts;
+    uint32_t counted_kinds;
+    struct loop *loop;
+    struct db_session *session;
+    struct decoder *decoder;
+    struct packer *packer;
+    struct amend_rows amends;
+    struct buf packed;
+    struct buf message;
+    struct buf copy;
+    enum step step;
+    char *cmds[REPARSE_CMDS_MAX]; /* owned */
+    size_t n_cmds;
+    size_t cmd;
+    int64_t after;
+    size_t page_n;
+    uint64_t pages;
+    struct tally sum;
+    struct tally one; /* of the command at hand */
+    bool closing;
+    int exit_code;
+};
+
+static void next(struct reparse *r);
+
+static void on_closed(void *ctx)
+{
+    (void)ctx;
+}
+
+static void finish(struct reparse *r, int exit_code)
+{
+    if (!r->closing) {
+        r->closing = true;
+        r->exit_code = exit_code;
+        db_session_close(r->session, on_closed, r);
+    }
+}
+
+/* ---- what it says ---- */
+
+static void put_tally(const char *name, const struct tally *t)
+{
+    printf("%s: %llu messages, %llu events, %llu added", name, (unsigned long long)t->messages,
+           (unsigned long long)t->events, (unsigned long long)t->added);
+    const struct {
+        uint64_t n;
+        const char *what;
+    } rest[] = {
+        {t->events - t->added - t->only_counted - t->left_out, "there already"},
+        {t->only_counted, "of kinds that are only counted"},
+        {t->left_out, "past the most of a message"},
+        {t->unknown, "messages still without a decoder"},
+        {t->broken, "messages broken"},
+        {t->unreadable, "messages without a readable body"},
+    };
+    for (size_t i = 0; i < ARRAY_LEN(rest); i++) {
+        if (rest[i].n > 0) {
+            printf(", %llu %s", (unsigned long long)rest[i].n, rest[i].what);
+        }
+    }
+    printf("\n");
+}
+
+static void add_tally(struct tally *to, const struct tally *t)
+{
+    to->messages += t->messages;
+    to->unreadable += t->unreadable;
+    to->unknown += t->unknown;
+    to->broken += t->broken;
+    to->events += t->events;
+    to->added += t->added;
+    to->only_counted += t->only_counted;
+    to->left_out += t->left_out;
+}
+
+static const char *cmd_name(const char *cmd)
+{
+    return *cmd != '\0' ? cmd : "(no command)";
+}
+
+static void end_command(struct reparse *r)
+{
+    put_tally(cmd_name(r->cmds[r->cmd]), &r->one);
+    add_tally(&r->sum, &r->one);
+    r->one = (struct tally){0};
+    r->after = 0;
+    if (++r->cmd < r->n_cmds) {
+        r->step = STEP_PAGE;
+        next(r);
+        return;
+    }
+    put_tally(r->opts->dry_run ? "would be in all" : "in all", &r->sum);
+    if (r->sum.added > 0 && !r->opts->dry_run) {
+        printf("a running service shows them within seconds, and counts their minutes again\n");
+    }
+    finish(r, EXIT_OK);
+}
+
+static void say_progress(struct reparse *r)
+{
+    char text[CLOCK_RFC3339_BYTES];
+    if (++r->pages % PROGRESS_PAGES == 0) {
+        size_t n = clock_rfc3339(id_ts_ms(r->after), text);
+        (void)fprintf(stderr, "%s: %llu messages, %llu events added, at %.*s\n",
+                      cmd_name(r->cmds[r->cmd]), (unsigned long long)r->one.messages,
+                      (unsigned long long)r->one.added, (int)n, text);
+    }
+}
+
+/* ---- a page: messages to rows ---- */
+
+static bool read_hex(struct str text, struct buf *out)
+{
+    static const char digits[] = "0123456789abcdef";
+    buf_clear(out);
+    if (text.len < 2 || text.len % 2 != 0 || !str_starts(text, STR("\\x"))) {
+        return false;
+    }
+    for (size_t i = 2; i < text.len; i += 2) {
+        const char *high = memchr(digits, text.ptr[i], 16);
+        const char *low = memchr(digits, text.ptr[i + 1], 16);
+        if (high == NULL || low == NULL) {
+            return false;
+        }
+        buf_put_c(out, (char)((high - digits) << 4 | (low - digits)));
+    }
+    return buf_ok(out);
+}
+
+static void take_event(struct reparse *r, int64_t id, const struct event_draft *draft)
+{
+    struct event_draft d = *draft;
+    r->one.events++;
+    if ((r->counted_kinds >> (unsigned)d.kind & 1) != 0) {
+        r->one
+            .only_counted++; /* added to the counts of their minute, they would count twice the next time */
+        return;
+    }
+    d.flags = (int16_t)(d.flags | EVENT_F_BACKFILLED);
+    struct event *e = event_new(id, &d);
+    if (e == NULL) {
+        r->one.left_out++;
+        return;
+    }
+    batch_put(&r->copy, e);
+    amend_rows_add(&r->amends, e);
+    event_unref(&e);
+}
+
+/* Columns: id, room_id, dict, body. */
+static void take_message(struct reparse *r, const struct db_rows *rows, size_t row)
+{
+    struct decode_result res;
+    struct err err = {0};
+    const int64_t id = db_i64(rows, row, 0);
+    r->one.messages++;
+    buf_clear(&r->message);
+    if (db_null(rows, row, 3) || !read_hex(db_text(rows, row, 3), &r->packed) ||
+        unpack(r->packer, db_i64(rows, row, 2), buf_str(&r->packed), &r->message, &err) != ERR_OK) {
+        r->one.unreadable++;
+        return;
+    }
+    decode_message(r->decoder, db_i64(rows, row, 1), buf_str(&r->message), &res);
+    r->one.unknown += res.status == DECODE_UNKNOWN;
+    r->one.broken += res.status == DECODE_BROKEN;
+    for (size_t i = 0; i < res.n; i++) {
+        if (i < ID_EVENTS_PER_MESSAGE) {
+            take_event(r, id + (int64_t)i, &res.drafts[i]);
+        } else {
+            r->one.events++;
+            r->one.left_out++; /* their ids were those of another message */
+        }
+    }
+}
+
+static void take_page(struct reparse *r, const struct db_rows *rows)
+{
+    r->page_n = db_rows_n(rows);
+    if (r->page_n == 0) {
+        end_command(r);
+        return;
+    }
+    buf_clear(&r->copy);
+    amend_rows_clear(&r->amends);
+    for (size_t i = 0; i < r->page_n; i++) {
+        take_message(r, rows, i);
+    }
+    r->after = db_i64(rows, r->page_n - 1, 0);
+    if (!buf_ok(&r->copy)) {
+        (void)fprintf(stderr, "memory is short\n");
+        finish(r, EXIT_FAILED);
+        return;
+    }
+    r->step = r->copy.len > 0 ? STEP_BEGIN : STEP_PAGE;
+    if (r->copy.len == 0) {
+        say_progress(r);
+    }
+    next(r);
+}
+
+/* ---- steps ---- */
+
+static void free_cmds(struct reparse *r)
+{
+    for (size_t i = 0; i < r->n_cmds; i++) {
+        mem_free(r->cmds[i]);
+    }
+    r->n_cmds = 0;
+}
+
+static void take_commands(struct reparse *r, const struct db_rows *rows)
+{
+    for (size_t i = 0; i < db_rows_n(rows) && i < REPARSE_CMDS_MAX; i++) {
+        const struct str name = db_text(rows, i, 0);
+        char *copy = mem_dup(name.ptr, name.len);
+        if (copy == NULL) {
+            break;
+        }
+        r->cmds[r->n_cmds++] = copy;
+    }
+    if (r->n_cmds == 0) {
+        printf("no message is kept of that command and time\n");
+        finish(r, EXIT_OK);
+        return;
+    }
+    r->step = STEP_PAGE;
+    next(r);
+}
+
+static const struct db_stmt temp_stmt = {
+    "reparse_temp", "CREATE TEMP TABLE IF NOT EXISTS reparse_event (LIKE event) ON COMMIT DELETE "
+                    "ROWS"};
+/* guard_buy last: its other messages know the price that was paid. */
+static const struct db_stmt commands_stmt = {
+    "reparse_commands",
+    "SELECT cmd FROM command AS c WHERE ($1::text IS NULL OR cmd = $1) AND EXISTS (SELECT FROM "
+    "raw_event AS r WHERE r.cmd_id = c.cmd_id AND r.id >= $2 AND r.id < $3) "
+    "ORDER BY cmd = 'GUARD_BUY', cmd LIMIT $4"};
+static const struct db_stmt page_stmt = {
+    "reparse_page",
+    "SELECT r.id, r.room_id, coalesce(r.dict, 0), r.body FROM raw_event AS r "
+    "WHERE r.cmd_id = (SELECT cmd_id FROM command WHERE cmd = $1) AND r.id > $2 AND r.id >= $3 "
+    "AND r.id < $4 ORDER BY r.id LIMIT $5"};
+/* $1, $2: how far apart in ids two messages of one thing, two of one guard purchase may be. */
+static const struct db_stmt add_stmt = {
+    "reparse_add",
+    "WITH candidate AS (SELECT p.*, p.id - lag(p.id) OVER (PARTITION BY p.room_id, p.nkey ORDER BY "
+    "p.id) AS since FROM reparse_event AS p), "
+    "fresh AS (INSERT INTO event (" BATCH_COLUMNS ") SELECT " BATCH_COLUMNS " FROM candidate AS p "
+    "WHERE (p.nkey = 0 OR ((p.since IS NULL OR p.since > $1) AND NOT EXISTS (SELECT FROM event AS "
+    "e WHERE e.room_id = p.room_id AND e.id > p.id - $1 AND e.id < p.id + $1 AND e.nkey = "
+    "p.nkey))) "
+    "AND (p.kind <> 5 OR NOT EXISTS (SELECT FROM event AS e WHERE e.room_id = p.room_id "
+    "AND e.id > p.id - $2 AND e.id < p.id + $2 AND e.kind NOT IN (1, 10, 12) AND e.kind = 5 "
+    "AND e.guard IS NOT DISTINCT FROM p.guard "
+    "AND (e.actor = p.actor OR (e.actor <= 0 AND p.actor <= 0 AND e.uname = p.uname)) "
+    "AND coalesce(e.extra ->> 'payflow_id' = p.extra ->> 'payflow_id', true))) "
+    "ORDER BY room_id, id ON CONFLICT DO NOTHING RETURNING room_id, id), "
+    "dirty AS (INSERT INTO minute_dirty (room_id, minute) SELECT DISTINCT room_id, "
+    "(((id >> 22) + 1577836800000) / 60000)::int4 FROM fresh ON CONFLICT DO NOTHING), "
+    "rev AS (UPDATE room SET rev = rev + 1 WHERE room_id IN (SELECT room_id FROM fresh)), "
+    "mark AS (INSERT INTO backfill_mark AS m (last_id) SELECT max(id) FROM fresh HAVING count(*) > "
+    "0 ON CONFLICT (one) DO UPDATE SET last_id = greatest(m.last_id, excluded.last_id)) "
+    "SELECT count(*) FROM fresh"};
+static const struct db_stmt amend_stmt = {"reparse_amend", AMEND_ROWS_SQL};
+/* What was a repeat says nothing a second time. */
+static const struct db_stmt clean_stmt = {
+    "reparse_clean", "DELETE FROM amend AS a USING reparse_event AS p WHERE a.room_id = p.room_id "
+                     "AND a.by_id = p.id AND NOT EXISTS (SELECT FROM event AS e WHERE e.room_id = "
+                     "p.room_id AND e.id = p.id)"};
+static const struct db_stmt begin_stmt = {"reparse_begin", "BEGIN"};
+static const struct db_stmt commit_stmt = {"reparse_commit", "COMMIT"};
+static const struct db_stmt rollback_stmt = {"reparse_rollback", "ROLLBACK"};
+
+static void on_step(void *ctx, enum err_code code, const struct err *err,
+                    const struct db_rows *rows)
+{
+    struct reparse *r = ctx;
+    if (r->closing) {
+        return;
+    }
+    if (code != ERR_OK) {
+        (void)fprintf(stderr, "stopped: %s\nrun it again: it goes on with what is missing\n",
+                      err->msg);
+        finish(r, EXIT_FAILED);
+        return;
+    }
+    switch (r->step) {
+    case STEP_TEMP:
+        r->step = STEP_COMMANDS;
+        break;
+    case STEP_COMMANDS:
+        take_commands(r, rows);
+        return;
+    case STEP_PAGE:
+        take_page(r, rows);
+        return;
+    case STEP_BEGIN:
+        r->step = STEP_COPY;
+        break;
+    case STEP_COPY:
+        r->step = STEP_ADD;
+        break;
+    case STEP_ADD:
+        r->one.added += (uint64_t)db_i64(rows, 0, 0);
+        r->step = r->amends.n > 0 ? STEP_AMEND : STEP_END;
+        break;
+    case STEP_AMEND:
+        r->step = STEP_CLEAN;
+        break;
+    case STEP_CLEAN:
+        r->step = STEP_END;
+        break;
+    case STEP_END:
+        say_progress(r);
+        r->step = STEP_PAGE;
+        break;
+    case STEP_CONNECT:
+        UNREACHABLE();
+    }
+    next(r);
+}
+
+static enum err_code start_page(struct reparse *r, struct err *err)
+{
+    const struct db_arg args[] = {DB_ARG_TEXT(str_of(r->cmds[r->cmd])), DB_ARG_I64(r->after),
+                                  DB_ARG_I64(r->opts->from_id), DB_ARG_I64(r->opts->to_id),
+                                  DB_ARG_I64(PAGE_ROWS)};
+    return db_session_exec(r->session, &page_stmt, args, ARRAY_LEN(args), on_step, r, err);
+}
+
+static enum err_code start_commands(struct reparse *r, struct err *err)
+{
+    const struct db_arg args[] = {r->opts->has_cmd ? DB_ARG_TEXT(r->opts->cmd) : DB_ARG_NULL,
+                                  DB_ARG_I64(r->opts->from_id), DB_ARG_I64(r->opts->to_id),
+                                  DB_ARG_I64(REPARSE_CMDS_MAX)};
+    return db_session_exec(r->session, &commands_stmt, args, ARRAY_LEN(args), on_step, r, err);
+}
+
+static enum err_code start_step(struct reparse *r, struct err *err)
+{
+    struct db_arg args[AMEND_ROWS_ARGS];
+    const struct db_arg apart[] = {DB_ARG_I64((int64_t)REPEAT_MS << ID_TIME_SHIFT),
+                                   DB_ARG_I64((int64_t)PURCHASE_MS << ID_TIME_SHIFT)};
+    switch (r->step) {
+    case STEP_TEMP:
+        return db_session_exec(r->session, &temp_stmt, NULL, 0, on_step, r, err);
+    case STEP_COMMANDS:
+        return start_commands(r, err);
+    case STEP_PAGE:
+        return start_page(r, err);
+    case STEP_BEGIN:
+        return db_session_exec(r->session, &begin_stmt, NULL, 0, on_step, r, err);
+    case STEP_COPY:
+        return db_session_copy(r->session, "COPY reparse_event (" BATCH_COLUMNS ") FROM STDIN",
+                               buf_str(&r->copy), on_step, r, err);
+    case STEP_ADD:
+        return db_session_exec(r->session, &add_stmt, apart, ARRAY_LEN(apart), on_step, r, err);
+    case STEP_AMEND:
+        amend_rows_args(&r->amends, args);
+        return db_session_exec(r->session, &amend_stmt, args, AMEND_ROWS_ARGS, on_step, r, err);
+    case STEP_CLEAN:
+        return db_session_exec(r->session, &clean_stmt, NULL, 0, on_step, r, err);
+    case STEP_END:
+        return db_session_exec(r->session, r->opts->dry_run ? &rollback_stmt : &commit_stmt, NULL,
+                               0, on_step, r, err);
+    case STEP_CONNECT:
+        break;
+    }
+    UNREACHABLE();
+}
+
+static void next(struct reparse *r)
+{
+    struct err err = {0};
+    const enum err_code code = start_step(r, &err);
+    if (code != ERR_OK) {
+        (void)fprintf(stderr, "stopped: %s\n", err.msg);
+        finish(r, EXIT_FAILED);
+    }
+}
+
+static void on_up(void *ctx)
+{
+    struct reparse *r = ctx;
+    if (r->step == STEP_CONNECT && !r->closing) {
+        r->step = STEP_TEMP;
+        next(r);
+    }
+}
+
+static void on_down(void *ctx, const struct err *err)
+{
+    struct reparse *r = ctx;
+    if (!r->closing) {
+        (void)fprintf(stderr, "stopped: %s\nrun it again: it goes on with what is missing\n",
+                      err->msg);
+        finish(r, EXIT_FAILED);
+    }
+}
+
+int app_reparse_run(const char *conninfo, const struct config *config,
+                    const struct reparse_opts *opts)
+{
+    struct reparse *r = mem_new(struct reparse);
+    r->opts = opts;
+    r->counted_kinds = app_counted_kinds(config, NULL);
+    r->loop = loop_new();
+    r->decoder = decoder_new();
+    r->packer = packer_new();
+    r->exit_code = EXIT_FAILED;
+    amend_rows_init(&r->amends, PAGE_EVENTS);
+    buf_init(&r->packed, MESSAGE_BYTES);
+    buf_init(&r->message, MESSAGE_BYTES);
+    buf_init(&r->copy, PAGE_BYTES);
+    const struct db_session_opts session = {
+        .conninfo = conninfo,
+        .application_name = "danmakud reparse",
+        .connect_timeout_ms = CONNECT_TIMEOUT_MS,
+        .timeout_ms = STATEMENT_TIMEOUT_MS,
+        .on_up = on_up,
+        .on_down = on_down,
+        .ctx = r,
+    };
+    r->session = db_session_new(r->loop, &session, NULL);
+    loop_run(r->loop);
+    loop_free(r->loop);
+    free_cmds(r);
+    decoder_free(r->decoder);
+    packer_free(r->packer);
+    amend_rows_deinit(&r->amends);
+    buf_deinit(&r->packed);
+    buf_deinit(&r->message);
+    buf_deinit(&r->copy);
+    const int exit_code = r->exit_code;
+    mem_free(r);
+    return exit_code;
+}

@@ -1,0 +1,151 @@
+"""What was kept is decoded again: a release that knows more adds what was missing, once, with the ids it would have had.
+
+A command that this release has learned is imitated by taking its events out of the database."""
+import re
+import time
+
+import harness
+from harness import wait_for
+from test_cli import cli
+from test_unknown import emit, quiet_sim
+
+COLUMNS = ("room_id, id, nkey, actor, value_mcny, item_id, medal_uid, sent_off_ms, color, num, kind, flags & ~32, guard, medal_lv, mode, "
+           "wealth, uname, text, medal, extra::text")
+LATE = str(int((time.time() + 3600) * 1000))
+
+
+def reparse(postgres, database, *args, to=LATE):
+    r = cli("reparse", "--database-url", postgres.url(database), "--to", to, *args)
+    assert r.returncode == 0, r.stderr + r.stdout
+    return r.stdout
+
+
+def tally(out, name):
+    """messages, events, added of a line."""
+    return tuple(int(n) for n in re.search(rf"^{name}: (\d+) messages, (\d+) events, (\d+) added", out, re.M).groups())
+
+
+def everything(rows):
+    return rows(f"SELECT {COLUMNS} FROM event ORDER BY room_id, id")
+
+
+def written(d):
+    wait_for("all of it in the database", lambda: d.metric("danmakud_unwritten_events") == 0 and
+             d.metric("danmakud_raw_stored_total") == d.metric("danmakud_raw_messages_total"))
+
+
+def test_brings_back_what_is_missing_and_only_once(sim, danmakud, rows, database, postgres):
+    s = sim("--rooms", "3", "--rate", "400", "--count", "1500")
+    d = danmakud("--raw", "all", *s.args_for_rooms())
+    wait_for("1500 events", s.done)
+    s.pause()
+    written(d)
+    assert d.stop() == 0
+    before = everything(rows)
+    kinds = dict(rows("SELECT kind, count(*) FROM event GROUP BY 1"))
+    assert kinds[1] > 500 and kinds[3] > 20 and kinds[6] > 3
+    # nothing is missing: nothing is added
+    out = reparse(postgres, database)
+    assert tally(out, "in all")[0] > 1500 and tally(out, "in all")[2] == 0
+    assert everything(rows) == before and rows("SELECT count(*) FROM event WHERE flags & 32 <> 0") == [(0,)]
+    rows("DELETE FROM event WHERE kind IN (3, 6) OR (kind = 1 AND mod(id, 3) = 0) RETURNING 1")
+    left = everything(rows)
+    out = reparse(postgres, database, "--dry-run")
+    assert tally(out, "would be in all")[2] == len(before) - len(left)
+    assert everything(rows) == left and rows("SELECT count(*) FROM minute_dirty") == [(0,)]
+    out = reparse(postgres, database, "--cmd", "SEND_GIFT")
+    assert tally(out, "SEND_GIFT")[2] == tally(out, "in all")[2] == kinds[3]
+    assert rows("SELECT count(*) FROM event WHERE kind = 6") == [(0,)]
+    out = reparse(postgres, database)
+    assert tally(out, "in all")[2] == len(before) - len(left) - kinds[3]
+    assert everything(rows) == before
+    assert rows("SELECT count(*) FROM event WHERE flags & 32 <> 0") == [(len(before) - len(left),)]
+    assert tally(reparse(postgres, database), "in all")[2] == 0
+    assert everything(rows) == before
+
+
+def test_lists_and_figures_have_it_the_live_feed_not(sim, danmakud, rows, database, postgres):
+    s = quiet_sim(sim)
+    d = danmakud("--raw", "all", *s.args_for_rooms())
+    s.command("wait ready 1")
+    room = s.rooms[0]
+    for i in range(20):
+        s.command(f"say {room} text {i}")
+    written(d)
+    assert d.stop() == 0
+    rows("DELETE FROM event WHERE text ~ '[02468]$' RETURNING 1")
+    # its minutes are counted already, with nothing in them
+    rows("UPDATE rollup_mark SET minute = (SELECT ((max(id) >> 22) + 1577836800000) / 60000 + 1 FROM event) RETURNING 1")
+    rows("DELETE FROM room_minute RETURNING 1")
+    d = danmakud(*s.args_for_rooms())
+    texts = [e["text"] for e in d.json(f"/api/v1/rooms/{room}/events", kinds="danmaku")["data"]]
+    assert texts == [f"text {i}" for i in range(19, 0, -2)]
+    live = harness.Stream(d.base, f"?rooms={room}", count=1)
+    reparse(postgres, database, "--cmd", "DANMU_MSG")
+    wait_for("all in the list", lambda: len(d.json(f"/api/v1/rooms/{room}/events", kinds="danmaku")["data"]) == 20)
+    listed = d.json(f"/api/v1/rooms/{room}/events", kinds="danmaku")["data"]
+    assert [e["text"] for e in listed] == [f"text {i}" for i in range(19, -1, -1)]
+    one = next(e for e in listed if e["text"] == "text 4")
+    assert d.json(f"/api/v1/events/{one['id']}")["data"] == one
+    up = d.json(f"/api/v1/rooms/{room}/events", kinds="danmaku", order="asc")["data"]
+    assert up == listed[::-1]
+    wait_for("its minutes", lambda: rows("SELECT sum(n_danmaku) FROM room_minute") == [(20,)])
+    assert rows("SELECT count(*) FROM minute_dirty") == [(0,)]
+    assert rows("SELECT rev FROM room WHERE room_id = %s", room) == [(1,)]
+    s.command("wait ready 1")
+    s.command(f"say {room} now")
+    live.join(harness.TIMEOUT)
+    assert [e[2]["text"] for e in live.events] == ["now"]
+    newest = d.json(f"/api/v1/rooms/{room}/events", kinds="danmaku", limit=2)["data"]
+    assert [e["text"] for e in newest] == ["now", "text 19"]
+    # after a restart the ring does not have them either
+    assert d.stop() == 0
+    d = danmakud(*s.args_for_rooms())
+    assert len(d.json(f"/api/v1/rooms/{room}/events", kinds="danmaku")["data"]) == 21
+    live = harness.Stream(d.base, f"?rooms={room}&kinds=danmaku", last_event_id=int(one["id"]) - 1, count=9)
+    live.join(harness.TIMEOUT)
+    assert [e[2]["text"] for e in live.events] == [f"text {i}" for i in range(5, 20, 2)] + ["now"]
+
+
+def test_what_was_said_about_others(sim, danmakud, rows, database, postgres):
+    s = quiet_sim(sim)
+    d = danmakud("--raw", "all", *s.args_for_rooms())
+    s.command("wait ready 1")
+    emit(s, {"cmd": "SUPER_CHAT_MESSAGE", "data": {"id": 77, "price": 30, "message": "hi", "uid": 5, "user_info": {"uname": "a"}}})
+    emit(s, {"cmd": "SUPER_CHAT_MESSAGE_DELETE", "data": {"ids": [77]}})
+    written(d)
+    wait_for("both", lambda: rows("SELECT count(*) FROM event") == [(2,)])
+    assert d.stop() == 0
+    amends = rows("SELECT * FROM amend ORDER BY 1, 2")
+    assert len(amends) == 1
+    rows("DELETE FROM event WHERE kind = 7 RETURNING 1")
+    rows("DELETE FROM amend RETURNING 1")
+    reparse(postgres, database)
+    assert rows("SELECT * FROM amend ORDER BY 1, 2") == amends
+    reparse(postgres, database)
+    assert rows("SELECT * FROM amend ORDER BY 1, 2") == amends
+
+
+def test_only_that_time(sim, danmakud, rows, database, postgres):
+    s = quiet_sim(sim)
+    d = danmakud("--raw", "all", *s.args_for_rooms())
+    s.command("wait ready 1")
+    for i in range(3):
+        s.command(f"say {s.rooms[0]} text {i}")
+        time.sleep(0.02)  # another ms each
+    written(d)
+    assert d.stop() == 0
+    at = [ms for ms, in rows("SELECT (id >> 22) + 1577836800000 FROM event ORDER BY id")]
+    rows("DELETE FROM event RETURNING 1")
+    assert tally(reparse(postgres, database, "--from", str(at[1]), to=str(at[2])), "in all") == (1, 1, 1)
+    assert rows("SELECT text FROM event") == [("text 1",)]
+    assert tally(reparse(postgres, database), "in all") == (3, 3, 2)
+
+
+def test_usage(danmakud, database, postgres):
+    assert "--dry-run" in cli("reparse", "--help").stdout
+    danmakud()
+    for args in (("--cmd",), ("--from", "yesterday"), ("--what",), ("x",)):
+        assert cli("reparse", "--database-url", postgres.url(database), *args).returncode == 2, args
+    r = cli("reparse", "--database-url", postgres.url(database), "--cmd", "NONE")
+    assert r.returncode == 0 and "no message is kept" in r.stdout
