@@ -127,9 +127,11 @@ int64_t api_committed(const struct api *a)
     return a->opts.ops.committed(a->opts.ops.ctx);
 }
 
-bool api_knows_room(const struct api *a, int64_t room_id)
+int64_t api_real_room(const struct api *a, int64_t number)
 {
     struct api_room room;
-    return feed_room_last(a->opts.feed, room_id) != FEED_NO_SEQ ||
-           a->opts.ops.room(a->opts.ops.ctx, room_id, &room);
+    if (feed_room_last(a->opts.feed, number) != FEED_NO_SEQ) {
+        return number;
+    }
+    return a->opts.ops.room(a->opts.ops.ctx, number, &room) ? room.room_id : 0;
 }

@@ -25,11 +25,25 @@ struct feed;
 struct loop;
 struct stats;
 
-/* What a client may know of a room's collection. */
+/* What a client may know of a room: of its place in the set of rooms, and of its connection. */
 struct api_room {
     int64_t room_id;
-    const char *state;
+    /* Of the set; texts are lent until the next call. NULL or 0: not known here, its row may know. */
+    const char *origin;        /* "config", "api", "discovery" */
+    const char *status;        /* "active", "paused", "removed", "left" */
+    const char *not_connected; /* why; NULL when it is connected */
+    const char *groups;        /* joined by commas; NULL or "": none */
+    bool pinned;
+    unsigned rank; /* of discovery; 0 none */
+    int64_t short_id, anchor_uid, area_id, parent_area_id;
+    const char *uname, *title, *area, *parent_area;
+    int live; /* 1, 0; -1 unknown */
+    int64_t live_since_ms;
+    /* Of the connection */
+    const char *state; /* NULL: it is not collected now */
     const char *last_close;
+    const char *transport; /* NULL or "": none yet */
+    struct str host;
     int64_t connected_since_ms;
     int64_t next_try_ms;
     int64_t last_event_ms;
@@ -40,8 +54,31 @@ struct api_room {
 };
 typedef bool(api_span_fn)(void *ctx, const struct span *span);
 
+/* A change of a room by request. */
+struct api_room_change {
+    bool has_paused, paused;
+    bool has_pinned, pinned;
+    bool has_groups;
+    const struct str *groups; /* 1..API_GROUP_BYTES bytes each, no commas */
+    size_t n_groups;
+};
+enum { API_GROUPS_MAX = 16, API_GROUP_BYTES = 32, API_ROOMS_SET_MAX = 1000 };
+
+struct api_rooms_changed {
+    int64_t room_id;           /* the real id; 0: none, or several */
+    size_t n_added, n_removed; /* rooms that are wanted now and were not, and the reverse */
+    const int64_t *unknown;    /* ERR_NOT_FOUND: these are no rooms */
+    size_t n_unknown;
+    bool upstream_failed; /* the error is upstream's, and nothing has changed */
+};
+/* Exactly once, never before the call returned, unless forgotten. ERR_NOT_FOUND, ERR_CONFLICT, ERR_UNAVAILABLE (the
+ * database), ERR_FULL, ERR_CANCELED, or what upstream failed with. */
+typedef void(api_rooms_done_fn)(void *ctx, enum err_code code, const struct err *err,
+                                const struct api_rooms_changed *done);
+
 struct api_ops {
-    bool (*room)(void *ctx, int64_t room_id, struct api_room *ret); /* false: not collected now */
+    bool (*room)(void *ctx, int64_t number,
+                 struct api_room *ret); /* by real or short id; false: not known */
     void (*each_room)(void *ctx, bool (*fn)(void *fn_ctx, const struct api_room *room),
                       void *fn_ctx); /* by room id */
     int64_t (*committed)(void *ctx); /* newest event id known to be in the database; -1 unknown */
@@ -53,6 +90,15 @@ struct api_ops {
                      void *fn_ctx);
     /* From when on memory has all of it; INT64_MAX: it does not know the room. NULL: always. */
     int64_t (*coverage_known)(void *ctx, int64_t room_id);
+    /* Changes of the set of rooms. Numbers are real or short ids. */
+    void (*room_add)(void *ctx, int64_t number, const struct api_room_change *change,
+                     api_rooms_done_fn *done, void *done_ctx);
+    void (*rooms_set)(void *ctx, const int64_t *numbers, size_t n, api_rooms_done_fn *done,
+                      void *done_ctx);
+    void (*room_change)(void *ctx, int64_t number, const struct api_room_change *change,
+                        api_rooms_done_fn *done, void *done_ctx);
+    void (*room_remove)(void *ctx, int64_t number, api_rooms_done_fn *done, void *done_ctx);
+    void (*rooms_forget)(void *ctx, const void *done_ctx); /* nobody waits for it any more */
     void *ctx;
 };
 

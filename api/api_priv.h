@@ -39,5 +39,6 @@ enum { SCOPE_NONE = 0, SCOPES_ANONYMOUS = SCOPE_READ | SCOPE_STREAM };
 int64_t api_now_ms(const struct api *a); /* wall */
 /* Newest id known to be in the database; -1 while unknown. */
 int64_t api_committed(const struct api *a);
-/* True if the room is collected now or was lately: no need to ask the database whether it exists. */
-bool api_knows_room(const struct api *a, int64_t room_id);
+/* The real id of a room that is known without the database: by its own or its short id, because it is wanted now or was
+ * lately. 0: ask the database. */
+int64_t api_real_room(const struct api *a, int64_t number);

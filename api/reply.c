@@ -24,7 +24,11 @@ static void send_problem(struct api *a, struct http_req *req, const struct probl
     http_add_header(req, "Cache-Control", STR("no-store"));
     if (status == 503 || status == 429) {
         char seconds[16];
-        int n = snprintf(seconds, sizeof(seconds), "%d", status == 429 ? 60 : REPLY_RETRY_S);
+        const bool upstream = p->code == PROBLEM_UPSTREAM_UNAVAILABLE;
+        int n = snprintf(seconds, sizeof(seconds), "%d",
+                         status == 429 ? 60
+                         : upstream    ? REPLY_RETRY_UPSTREAM_S
+                                       : REPLY_RETRY_S);
         http_add_header(req, "Retry-After", (struct str){seconds, (size_t)n});
     }
     stats_inc(a->opts.stats, status >= 500 ? STAT_API_PROBLEMS_SERVER : STAT_API_PROBLEMS_CLIENT);

@@ -12,7 +12,7 @@
 #include "api/query/params.h"
 #include "server/core/buf.h"
 
-enum { REPLY_BODY_LIMIT = 32 << 20, REPLY_RETRY_S = 2 };
+enum { REPLY_BODY_LIMIT = 32 << 20, REPLY_RETRY_S = 2, REPLY_RETRY_UPSTREAM_S = 30 };
 
 /* How long an answer may be kept. */
 enum reply_cache {

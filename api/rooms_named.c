@@ -50,7 +50,9 @@ static void rooms_found(void *ctx, enum err_code code, const struct err *err,
         int64_t id = real_id(rows, rn->rooms[i]);
         if (id != 0) {
             rn->rooms[i] = id;
-        } else if (!api_knows_room(j->api, rn->rooms[i])) {
+        } else if (api_real_room(j->api, rn->rooms[i]) != 0) {
+            rn->rooms[i] = api_real_room(j->api, rn->rooms[i]);
+        } else {
             params_error(&unknown, str_of(rn->param), "room_not_found",
                          "names room %lld, which was never collected", (long long)rn->rooms[i]);
         }
@@ -67,9 +69,13 @@ void rooms_named_find(struct job *j, struct rooms_named *rn)
 {
     bool all_known = true;
     for (size_t i = 0; i < rn->n && all_known; i++) {
-        all_known = api_knows_room(j->api, rn->rooms[i]);
+        all_known = api_real_room(j->api, rn->rooms[i]) != 0;
     }
     if (all_known) {
+        for (size_t i = 0; i < rn->n; i++) {
+            rn->rooms[i] = api_real_room(j->api, rn->rooms[i]);
+        }
+        sort_unique(rn);
         rn->done(j);
         return;
     }

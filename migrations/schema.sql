@@ -370,7 +370,12 @@ CREATE TABLE public.room (
     origin text NOT NULL,
     state text DEFAULT 'active'::text NOT NULL,
     rev bigint DEFAULT 0 NOT NULL,
-    created_ms bigint NOT NULL
+    created_ms bigint NOT NULL,
+    by_api boolean DEFAULT false NOT NULL,
+    pinned boolean DEFAULT false NOT NULL,
+    groups text[] DEFAULT '{}'::text[] NOT NULL,
+    parent_area_id integer,
+    live_since_ms bigint
 );
 
 --
@@ -724,6 +729,12 @@ CREATE INDEX room_minute_kind_minute ON public.room_minute_kind USING btree (min
 --
 
 CREATE INDEX room_minute_minute ON public.room_minute USING btree (minute);
+
+--
+-- Name: room_short_id; Type: INDEX; Schema: public; Owner: -
+--
+
+CREATE INDEX room_short_id ON public.room USING btree (short_id) WHERE (short_id > 0);
 
 --
 -- Name: session_end; Type: INDEX; Schema: public; Owner: -

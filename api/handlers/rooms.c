@@ -2,125 +2,13 @@
 #include "api/handlers/handlers.h"
 #include "api/query/cursor.h"
 #include "api/reply.h"
+#include "api/room_json.h"
 #include "api/rooms_named.h"
 #include "server/core/hash.h"
 #include "server/core/json_write.h"
 #include "server/core/mem.h"
 
-enum { ROOMS_LIMIT_DEFAULT = 1000, ROOMS_BODY_LIMIT = 4 << 20 };
-
-/* ---- JSON ---- */
-
-static void put_text(struct json_out *w, const char *key, const struct db_rows *rows, size_t row,
-                     unsigned col)
-{
-    jw_key(w, str_of(key));
-    if (rows == NULL || db_null(rows, row, col)) {
-        jw_null(w);
-    } else {
-        jw_str(w, db_text(rows, row, col));
-    }
-}
-
-static void put_number(struct json_out *w, const char *key, const struct db_rows *rows, size_t row,
-                       unsigned col)
-{
-    jw_key(w, str_of(key));
-    if (rows == NULL || db_null(rows, row, col)) {
-        jw_null(w);
-    } else {
-        jw_i64(w, db_i64(rows, row, col));
-    }
-}
-
-static void put_unless(struct json_out *w, const char *key, int64_t v, int64_t none)
-{
-    jw_key(w, str_of(key));
-    if (v == none) {
-        jw_null(w);
-    } else {
-        jw_i64(w, v);
-    }
-}
-
-static void put_collection(struct json_out *w, const struct api_room *room)
-{
-    jw_key(w, STR("collection"));
-    if (room == NULL) {
-        jw_null(w);
-        return;
-    }
-    jw_object(w);
-    jw_kstr(w, "state", str_of(room->state));
-    jw_kstr(w, "last_close", str_of(room->last_close));
-    put_unless(w, "connected_since_ms", room->connected_since_ms, 0);
-    put_unless(w, "next_try_ms", room->next_try_ms, 0);
-    put_unless(w, "last_event_ms", room->last_event_ms, 0);
-    put_unless(w, "popularity", room->popularity, -1);
-    jw_key(w, STR("connects"));
-    jw_u64(w, room->n_connects);
-    jw_key(w, STR("messages"));
-    jw_u64(w, room->n_messages);
-    jw_key(w, STR("events"));
-    jw_u64(w, room->n_events);
-    jw_key(w, STR("repeats"));
-    jw_u64(w, room->n_repeats);
-    jw_object_end(w);
-}
-
-/* The state of its coverage now. */
-static void put_coverage(struct json_out *w, const struct api_room *room)
-{
-    jw_key(w, STR("coverage"));
-    if (room == NULL) {
-        jw_null(w);
-        return;
-    }
-    const struct span *s = room->coverage.cause.len > 0 ? &room->coverage : NULL;
-    if (s == NULL && !room->covered) {
-        jw_null(w);
-        return;
-    }
-    jw_object(w);
-    jw_kstr(w, "state", str_of(span_state_name(span_state_of(s))));
-    jw_kstr(w, "cause", s != NULL ? s->cause : STR(""));
-    put_unless(w, "since_ms", s != NULL ? s->from_ms : 0, 0);
-    jw_object_end(w);
-}
-
-/* rows: NULL when the room has no row (or the database is away); room: NULL when it is not collected now. */
-static void put_room(struct json_out *w, int64_t room_id, const struct db_rows *rows, size_t row,
-                     const struct api_room *room)
-{
-    jw_object(w);
-    jw_ki64(w, "room_id", room_id);
-    put_number(w, "short_id", rows, row, ROOM_COL_SHORT_ID);
-    put_number(w, "anchor_uid", rows, row, ROOM_COL_ANCHOR_UID);
-    put_text(w, "uname", rows, row, ROOM_COL_UNAME);
-    put_text(w, "title", rows, row, ROOM_COL_TITLE);
-    put_number(w, "area_id", rows, row, ROOM_COL_AREA_ID);
-    put_text(w, "area", rows, row, ROOM_COL_AREA);
-    put_text(w, "parent_area", rows, row, ROOM_COL_PARENT_AREA);
-    jw_key(w, STR("live"));
-    if (rows == NULL || db_null(rows, row, ROOM_COL_LIVE)) {
-        jw_null(w);
-    } else {
-        jw_bool(w, db_bool(rows, row, ROOM_COL_LIVE));
-    }
-    put_text(w, "origin", rows, row, ROOM_COL_ORIGIN);
-    put_text(w, "state", rows, row, ROOM_COL_STATE);
-    put_collection(w, room);
-    put_coverage(w, room);
-    jw_object_end(w);
-}
-
-static void put_completeness(struct json_out *w, bool pending)
-{
-    jw_key(w, STR("completeness"));
-    jw_object(w);
-    jw_kbool(w, "pending", pending);
-    jw_object_end(w);
-}
+enum { ROOMS_LIMIT_DEFAULT = 1000 };
 
 /* ---- the list ---- */
 
@@ -129,45 +17,75 @@ struct rooms_job {
     int64_t after;  /* room id behind which the page begins */
     size_t limit;
     int64_t hash;
-    struct api_room *rooms; /* owned: collected rooms behind `after`, at most limit + 1 */
+    struct buf group, state; /* what is asked for, NUL-terminated; empty: any */
+    int live;                /* 1, 0; -1: any */
+    int64_t *rooms; /* owned: those of the set behind `after` that match, at most limit + 1 */
     size_t n_rooms;
 };
 
 static void rooms_free(struct job *job)
 {
     struct rooms_job *j = (struct rooms_job *)job;
+    buf_deinit(&j->group);
+    buf_deinit(&j->state);
     mem_free(j->rooms);
     mem_free(j);
+}
+
+static bool has_group(const char *groups, struct str group)
+{
+    struct str rest = str_of(groups);
+    struct str part;
+    while (str_split(&rest, ',', &part)) {
+        if (str_eq(part, group)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static bool room_matches(const struct rooms_job *j, const struct api_room *room)
+{
+    return (j->group.len == 0 || has_group(room->groups, buf_str(&j->group))) &&
+           (j->state.len == 0 || str_eq(str_of(room->status), buf_str(&j->state))) &&
+           (j->live < 0 || room->live == j->live);
 }
 
 static bool take_room(void *ctx, const struct api_room *room)
 {
     struct rooms_job *j = ctx;
-    if (room->room_id > j->after && j->n_rooms <= j->limit) {
-        j->rooms[j->n_rooms++] = *room;
+    if (room->room_id > j->after && room_matches(j, room)) {
+        j->rooms[j->n_rooms++] = room->room_id;
     }
     return j->n_rooms <= j->limit;
 }
 
-/* Merges two lists that ascend by room id. Returns the last id written; *ret_more: there would be another one. */
+/* Merges two lists that ascend by room id; what the set knows of a room is newer than its row. Returns the last id that
+ * was looked at; *ret_more: there is more behind it. */
 static int64_t put_merged(struct rooms_job *j, struct json_out *w, const struct db_rows *rows,
                           bool *ret_more)
 {
+    const struct api *a = j->job.api;
     size_t n_rows = rows != NULL ? db_rows_n(rows) : 0;
     size_t row = 0;
-    size_t live = 0;
+    size_t own = 0;
     int64_t last = j->after;
-    for (size_t n = 0;; n++) {
+    for (size_t n = 0;;) {
+        struct api_room room;
         int64_t stored = row < n_rows ? db_i64(rows, row, ROOM_COL_ROOM_ID) : INT64_MAX;
-        int64_t collected = live < j->n_rooms ? j->rooms[live].room_id : INT64_MAX;
-        int64_t id = stored < collected ? stored : collected;
+        int64_t listed = own < j->n_rooms ? j->rooms[own] : INT64_MAX;
+        int64_t id = stored < listed ? stored : listed;
         *ret_more = id != INT64_MAX && n == j->limit;
         if (id == INT64_MAX || n == j->limit) {
             return last;
         }
-        put_room(w, id, stored == id ? rows : NULL, row, collected == id ? &j->rooms[live] : NULL);
+        const bool known = a->opts.ops.room(a->opts.ops.ctx, id, &room) && room.room_id == id;
+        if (!known || room_matches(j, &room)) { /* else its row is out of date */
+            room_json_put(w, id, stored == id ? rows : NULL, row, known ? &room : NULL);
+            n++;
+        }
         row += stored == id;
-        live += collected == id;
+        own += listed == id;
         last = id;
     }
 }
@@ -199,7 +117,7 @@ static void reply_rooms(struct rooms_job *j, const struct db_rows *rows)
     jw_null(&w);
     jw_kbool(&w, "has_more", more);
     jw_object_end(&w);
-    put_completeness(&w, rows == NULL);
+    room_json_completeness(&w, rows == NULL);
     jw_object_end(&w);
     buf_put_c(&body, '\n');
     reply_tagged(a, j->job.req, REPLY_OPEN, &body);
@@ -221,6 +139,9 @@ static bool rooms_cursor(struct rooms_job *j, struct params *p)
 {
     struct hash64 h;
     hash64_init(&h, 0x726f6f6d); /* "room" */
+    hash64_str(&h, buf_str(&j->group));
+    hash64_str(&h, buf_str(&j->state));
+    hash64_i64(&h, j->live);
     j->hash = hash64_done(&h);
     if (!params_has(p, PARAM_CURSOR)) {
         return true;
@@ -239,27 +160,57 @@ static bool rooms_cursor(struct rooms_job *j, struct params *p)
     return true;
 }
 
+static bool rooms_filter(struct rooms_job *j, struct params *p)
+{
+    static const char *const states[] = {"active", "paused", "removed", "left"};
+    bool known = !params_has(p, PARAM_STATE);
+    for (size_t i = 0; i < ARRAY_LEN(states) && !known; i++) {
+        known = str_eq(p->state, str_of(states[i]));
+    }
+    if (!known) {
+        params_error(p, str_of(param_name(PARAM_STATE)), "invalid_parameter",
+                     "is none of active, paused, removed, left");
+        return false;
+    }
+    j->live = params_has(p, PARAM_LIVE) ? (int)p->num[PARAM_LIVE] : -1;
+    buf_put(&j->group, p->group);
+    buf_put(&j->state, p->state);
+    return true;
+}
+
+static struct db_arg text_or_null(const struct buf *b)
+{
+    return b->len > 0 ? DB_ARG_TEXT(buf_str(b)) : DB_ARG_NULL;
+}
+
 void handle_rooms(void *ctx, struct http_req *req)
 {
     struct api *a = ctx;
     struct params p;
-    if (!reply_params(a, req, PARAM_BIT(LIMIT) | PARAM_BIT(CURSOR), &p)) {
+    if (!reply_params(a, req,
+                      PARAM_BIT(LIMIT) | PARAM_BIT(CURSOR) | PARAM_BIT(GROUP) | PARAM_BIT(STATE) |
+                          PARAM_BIT(LIVE),
+                      &p)) {
         return;
     }
     struct rooms_job *j = mem_new(struct rooms_job);
+    buf_init(&j->group, 64);
+    buf_init(&j->state, 64);
     job_start(&j->job, a, req, rooms_free);
-    if (!rooms_cursor(j, &p)) {
+    if (!rooms_filter(j, &p) || !rooms_cursor(j, &p)) {
         reply_param_errors(a, req, &p);
         return;
     }
     j->limit = params_has(&p, PARAM_LIMIT) ? (size_t)p.num[PARAM_LIMIT] : ROOMS_LIMIT_DEFAULT;
-    j->rooms = mem_new_array(struct api_room, j->limit + 2);
+    j->rooms = mem_new_array(int64_t, j->limit + 2);
     a->opts.ops.each_room(a->opts.ops.ctx, take_room, j);
     if (!db_is_up(a->opts.db)) {
         reply_rooms(j, NULL);
         return;
     }
-    struct db_arg args[] = {DB_ARG_I64(j->after), DB_ARG_I64((int64_t)j->limit + 1)};
+    struct db_arg args[] = {DB_ARG_I64(j->after), DB_ARG_I64((int64_t)j->limit + 1),
+                            text_or_null(&j->group), text_or_null(&j->state),
+                            j->live < 0 ? DB_ARG_NULL : DB_ARG_I64(j->live)};
     job_query(&j->job, SQL_ROOMS, args, ARRAY_LEN(args), rooms_read);
 }
 
@@ -278,35 +229,24 @@ static void room_free(struct job *job)
 static void reply_room(struct room_job *j, int64_t room_id, const struct db_rows *rows,
                        bool pending)
 {
-    struct api *a = j->job.api;
-    struct api_room live;
-    bool collected = a->opts.ops.room(a->opts.ops.ctx, room_id, &live);
     struct buf body;
-    struct json_out w;
-    buf_init(&body, ROOMS_BODY_LIMIT);
-    jw_init(&w, &body);
-    jw_object(&w);
-    jw_key(&w, STR("data"));
-    put_room(&w, room_id, rows, 0, collected ? &live : NULL);
-    put_completeness(&w, pending);
-    jw_object_end(&w);
-    buf_put_c(&body, '\n');
-    reply_tagged(a, j->job.req, REPLY_OPEN, &body);
+    room_json_answer(j->job.api, room_id, rows, pending, &body);
+    reply_tagged(j->job.api, j->job.req, REPLY_OPEN, &body);
 }
 
 static void room_read(void *ctx, enum err_code code, const struct err *err,
                       const struct db_rows *rows)
 {
     struct room_job *j = ctx;
-    int64_t given = j->named.rooms[0];
+    int64_t known = api_real_room(j->job.api, j->named.rooms[0]);
     if (code == ERR_OK && db_rows_n(rows) > 0) {
         reply_room(j, db_i64(rows, 0, ROOM_COL_ROOM_ID), rows, false);
-    } else if (api_knows_room(j->job.api, given)) {
-        reply_room(j, given, NULL, code != ERR_OK);
+    } else if (known != 0) {
+        reply_room(j, known, NULL, code != ERR_OK);
     } else if (code != ERR_OK) {
         reply_db_failure(j->job.api, j->job.req, err);
     } else {
-        reply_problem(j->job.api, j->job.req, PROBLEM_ROOM_NOT_FOUND, NULL);
+        reply_problem(j->job.api, j->job.req, PROBLEM_ROOM_NOT_FOUND, "it was never collected");
     }
 }
 
@@ -322,11 +262,11 @@ void handle_room(void *ctx, struct http_req *req)
     if (!rooms_named_path(&j->job, &j->named)) {
         return;
     }
-    int64_t given = j->named.rooms[0];
-    if (!db_is_up(a->opts.db) && api_knows_room(a, given)) {
-        reply_room(j, given, NULL, true);
+    int64_t known = api_real_room(a, j->named.rooms[0]);
+    if (!db_is_up(a->opts.db) && known != 0) {
+        reply_room(j, known, NULL, true);
         return;
     }
-    struct db_arg args[] = {DB_ARG_I64(given)};
+    struct db_arg args[] = {DB_ARG_I64(known != 0 ? known : j->named.rooms[0])};
     job_query(&j->job, SQL_ROOM, args, ARRAY_LEN(args), room_read);
 }

@@ -43,7 +43,7 @@ struct room_counts {
 static bool count_room(void *ctx, const struct api_room *room)
 {
     struct room_counts *c = ctx;
-    c->collected++;
+    c->collected += room->state != NULL;
     c->connected += room->connected_since_ms != 0;
     return true;
 }

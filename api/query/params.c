@@ -11,6 +11,7 @@
 
 enum param_type {
     TYPE_INT,
+    TYPE_BOOL,
     TYPE_TIME,
     TYPE_DURATION,
     TYPE_ORDER,
@@ -98,6 +99,14 @@ static void parse_int(struct params *p, enum param which, struct str value)
     }
 }
 
+static void parse_bool(struct params *p, enum param which, struct str value)
+{
+    p->num[which] = str_eq(value, STR("true"));
+    if (!p->num[which] && !str_eq(value, STR("false"))) {
+        error_of(p, which, "invalid_parameter", "is neither true nor false");
+    }
+}
+
 static void parse_duration(struct params *p, enum param which, struct str value)
 {
     const char *reason;
@@ -177,15 +186,21 @@ static void parse_rooms(struct params *p, enum param which, struct str value)
     }
 }
 
+static struct str *text_of(struct params *p, enum param which)
+{
+    return which == PARAM_CURSOR  ? &p->cursor
+           : which == PARAM_GROUP ? &p->group
+           : which == PARAM_STATE ? &p->state
+                                  : &p->ticket;
+}
+
 static void parse_text(struct params *p, enum param which, struct str value)
 {
     const struct param_spec *spec = &param_specs[which];
     if ((int64_t)value.len < spec->min || (int64_t)value.len > spec->max) {
         error_of(p, which, spec->too_large, "has a wrong length");
-    } else if (which == PARAM_CURSOR) {
-        p->cursor = value;
     } else {
-        p->ticket = value;
+        *text_of(p, which) = value;
     }
 }
 
@@ -195,6 +210,9 @@ static void parse_value(struct params *p, enum param which, struct str value)
     switch (param_specs[which].type) {
     case TYPE_INT:
         parse_int(p, which, value);
+        return;
+    case TYPE_BOOL:
+        parse_bool(p, which, value);
         return;
     case TYPE_TIME:
         if (!time_text_parse(value, &p->num[which], &reason)) {

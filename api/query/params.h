@@ -50,13 +50,15 @@ struct params {
     uint32_t known;
     uint32_t given;
     int64_t num
-        [PARAMS]; /* INT: the value; TIME: ms; DURATION: ms. Valid when given, but for LIMIT (default) */
+        [PARAMS]; /* INT, BOOL: the value; TIME: ms; DURATION: ms. Valid when given, but for LIMIT (default) */
     enum order order;
     uint32_t kinds;                  /* bit set of enum event_kind; 0: all */
     int64_t rooms[PARAMS_ROOMS_MAX]; /* ascending, no repeats */
     size_t n_rooms;
     struct str cursor;
     struct str ticket;
+    struct str group;
+    struct str state;
     /* The range after params_finish, half-open; 0 and INT64_MAX where open. */
     int64_t from_ms;
     int64_t to_ms;

@@ -23,7 +23,7 @@
     " ORDER BY e.id " dir " LIMIT $6"
 #define SQL_ROOM_COLUMNS                                                                           \
     "room_id, short_id, anchor_uid, uname, title, area_id, area, parent_area, live, origin, "      \
-    "state, rev, created_ms"
+    "state, rev, created_ms, parent_area_id, live_since_ms, pinned, array_to_string(groups, ',')"
 
 /* Minutes: the columns of MINUTE_COL_*; in the row of the mark, minute is NULL and danmaku holds the mark. */
 #define SQL_MINUTE_MARK                                                                            \

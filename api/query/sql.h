@@ -35,6 +35,11 @@ enum {
     ROOM_COL_STATE,
     ROOM_COL_REV,
     ROOM_COL_CREATED_MS,
+    ROOM_COL_PARENT_AREA_ID,
+    ROOM_COL_LIVE_SINCE_MS,
+    ROOM_COL_PINNED,
+    ROOM_COL_GROUPS, /* joined by commas */
+    ROOM_COLS
 };
 
 /* Columns of COVERAGE_*. */

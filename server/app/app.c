@@ -8,10 +8,12 @@
 #include <systemd/sd-daemon.h>
 #endif
 
+#include "collector/fleet.h"
 #include "server/core/assert.h"
 #include "server/core/mem.h"
 
 enum {
+    COLLECTED_MAX = 20000, /* of max_rooms, which the fleet keeps and a reload changes */
     DB_QUEUE_MAX = 1024,
     DB_CONNECT_TIMEOUT_MS = 10000,
     DB_RESULT_BYTES = 64 << 20,
@@ -174,7 +176,7 @@ void app_stop(struct app *app, int exit_code)
     notify_manager("STOPPING=1");
     loop_timer_stop(&app->watchdog);
     loop_timer_stop(&app->start_retry);
-    loop_timer_stop(&app->rooms_retry);
+    fleet_stop(app->fleet);
     app_commands_flush(app);
     api_quiesce(app->api);
     if (app->http != NULL) {
@@ -200,10 +202,9 @@ static void reload(struct app *app)
         if (log_level_parse(str_of(app->config->log_level), &level) == 0) {
             log_set_level(level);
         }
-        app_rooms_apply(app);
         upstream_reload(app->upstream);
-        LOG(INFO, "app", "configuration reloaded",
-            KV_I64("rooms", collector_n_rooms(app->collector)),
+        app_fleet_configure(app);
+        LOG(INFO, "app", "configuration reloaded", KV_I64("rooms", app->config->rooms.n),
             KV_STR("need_restart", buf_str(&notes)));
     }
     buf_deinit(&problems);
@@ -220,6 +221,7 @@ static void dump_state(struct app *app)
         KV_I64("ring_bytes", feed_bytes(app->feed)), KV_I64("database_up", db_is_up(app->db)),
         KV_I64("connections", app->http != NULL ? http_n_connections(app->http) : 0),
         KV_I64("streams", app->http != NULL ? http_n_streams(app->http) : 0));
+    app_fleet_dump(app);
 }
 
 static void on_signal(void *ctx, int signum)
@@ -307,9 +309,9 @@ static void make_collector(struct app *app)
         .heartbeat_interval_ms = c->heartbeat_interval,
         .heartbeat_timeout_ms = c->heartbeat_timeout,
         .backoff_max_ms = c->backoff_max,
-        .max_rooms = (unsigned)c->max_rooms,
         .raw = app_raw_mode(c, &raw_ok),
         .on_raw = app_on_raw,
+        .max_rooms = COLLECTED_MAX,
         .on_events = app_on_events,
         .on_link = app_coverage_link,
         .ctx = app,
@@ -359,7 +361,7 @@ static void make_parts(struct app *app)
     make_collector(app);
     app_commands_open(app);
     app_raw_open(app);
-    loop_timer_init(&app->rooms_retry, app->loop, app_rooms_note, app);
+    app_fleet_open(app);
     const struct api_opts api = {
         .loop = app->loop,
         .config = c,
@@ -428,6 +430,7 @@ int app_run(struct config *config, const struct config_source *source)
     app_coverage_close(app);
     app_sessions_free(app);
     app_commands_close(app);
+    fleet_free(app->fleet);
     guard_merge_free(app->guards);
     feed_free(app->feed);
     stats_free(app->stats);

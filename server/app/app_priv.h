@@ -61,6 +61,8 @@ struct app {
     struct upstream *upstream;           /* NULL once it has closed */
     struct endpoint_upstream *endpoints; /* over it; used unless upstream_hosts are configured */
     struct collector *collector;         /* NULL once it has closed */
+    struct fleet *fleet;
+    struct list rooms_calls; /* of app_rooms.c */
     struct api *api;
     struct http *http; /* NULL until it listens */
 
@@ -76,7 +78,6 @@ struct app {
 
     struct listen_at listen;
     struct loop_timer start_retry;
-    struct loop_timer rooms_retry;
     struct loop_timer watchdog;
     int64_t alive_ms;   /* wall: until when the process before ran; 0 unknown */
     int64_t mark;       /* of the writer when it was first read */
@@ -85,7 +86,6 @@ struct app {
     bool warming;       /* a read of the spool is under way for it */
     bool never_ran;     /* stopped while starting: the writer gets nothing */
     bool mark_known;
-    bool rooms_unnoted; /* told, and tried again */
     enum app_phase phase;
     int exit_code;
 };
@@ -164,9 +164,13 @@ void app_start_retry(struct app *app, const char *why); /* the check begins anew
 /* app_kinds.c: bit set of the kinds that store_kinds leaves out; check may be NULL */
 uint32_t app_counted_kinds(const struct config *config, struct config_check *check);
 
-/* app_rooms.c: rooms from the configuration; what the api may know of them */
-void app_rooms_apply(struct app *app);
-void app_rooms_note(void *app); /* in table room; again until it worked */
+/* app_fleet.c: the set of rooms */
+void app_fleet_open(struct app *app);
+void app_fleet_configure(
+    struct app *app);                 /* the rooms of the configuration, again after a reload */
+void app_fleet_dump(struct app *app); /* to the log */
+
+/* app_rooms.c: what the api may know of rooms, and how it changes them */
 struct api_ops app_api_ops(struct app *app);
 
 /* app_check.c */

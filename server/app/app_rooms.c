@@ -1,131 +1,78 @@
-/* Rooms of the configuration, and what the api may know of the collector. */
+/* What the api may know of rooms and collection, and how it changes them. */
 #include "server/app/app_priv.h"
 
+#include "collector/fleet.h"
+#include "collector/room_facts.h"
+#include "server/core/list.h"
 #include "server/core/mem.h"
 
-enum { ROOMS_RETRY_MS = 2000 };
-
-/* Makes the collector's rooms those of the configuration. */
-struct stale_rooms {
-    const struct config *config;
-    int64_t ids[256]; /* removed in rounds, so the bound is no limit */
-    size_t n;
+/* A change that the fleet has not answered yet. */
+struct app_rooms_call {
+    struct list_node node;
+    struct app *app;
+    api_rooms_done_fn *done; /* NULL: nobody waits for it any more */
+    void *ctx;
 };
 
-static bool room_is_configured(const struct config *config, int64_t id)
+static void put_facts(struct api_room *room, const struct room_facts *facts)
 {
-    for (size_t i = 0; i < config->rooms.n; i++) {
-        int64_t room = 0;
-        if (app_room_parse(config->rooms.items[i], &room) && room == id) {
-            return true;
-        }
-    }
-    return false;
+    room->short_id = facts->short_id;
+    room->anchor_uid = facts->uid;
+    room->area_id = facts->area_id;
+    room->parent_area_id = facts->parent_area_id;
+    room->uname = facts->uname;
+    room->title = facts->title;
+    room->area = facts->area;
+    room->parent_area = facts->parent_area;
+    room->live = facts->live;
+    room->live_since_ms = facts->live_since_ms;
 }
 
-static bool note_stale(void *ctx, const struct collector_room_info *info)
+static void put_connection(struct api_room *room, const struct collector_room_info *info)
 {
-    struct stale_rooms *stale = ctx;
-    if (!room_is_configured(stale->config, info->room_id)) {
-        stale->ids[stale->n++] = info->room_id;
-    }
-    return stale->n < ARRAY_LEN(stale->ids);
+    room->state = info->state;
+    room->last_close = info->last_close;
+    room->transport = info->transport;
+    room->host = info->host;
+    room->connected_since_ms = info->connected_since_ms;
+    room->next_try_ms = info->next_try_ms;
+    room->last_event_ms = info->last_event_ms;
+    room->popularity = info->popularity;
+    room->n_connects = info->n_connects;
+    room->n_messages = info->n_messages;
+    room->n_events = info->n_events;
+    room->n_repeats = info->n_repeats;
+    room->not_connected = info->connected_since_ms != 0 ? NULL : info->state;
 }
 
-static void rooms_stored(void *ctx, enum err_code code, const struct err *err,
-                         const struct db_rows *rows)
+static struct api_room api_room_of(struct app *app, const struct fleet_info *info)
 {
-    struct app *app = ctx;
-    (void)rows;
-    if (code == ERR_OK || app->phase == APP_STOPPING) {
-        app->rooms_unnoted = false;
-        return;
-    }
-    if (!app->rooms_unnoted) {
-        app->rooms_unnoted = true;
-        LOG(WARN, "app",
-            "the rooms of the configuration are not noted in the database yet, trying again",
-            KV_CSTR("error", err->msg));
-    }
-    loop_timer_start(&app->rooms_retry, ROOMS_RETRY_MS, 0);
-}
-
-/* Rooms need their row: gaps refer to it, and it is what remains of a room that is no longer collected. */
-void app_rooms_note(void *ctx)
-{
-    struct app *app = ctx;
-    static const struct db_stmt store = {
-        .name = "app_rooms_store",
-        .sql = "INSERT INTO room (room_id, origin, created_ms) "
-               "SELECT id, 'config', $2 FROM unnest($1::int8[]) AS id ON CONFLICT DO NOTHING",
-    };
-    size_t n = 0;
-    int64_t *ids = mem_new_array(int64_t, app->config->rooms.n + 1);
-    for (size_t i = 0; i < app->config->rooms.n; i++) {
-        n += app_room_parse(app->config->rooms.items[i], &ids[n]);
-    }
-    const struct db_arg args[] = {DB_ARG_I64S(ids, n), DB_ARG_I64(loop_wall_ms(app->loop))};
-    struct err err = {0};
-    enum err_code code = db_query(app->db, &store, args, ARRAY_LEN(args), rooms_stored, app, &err);
-    if (code != ERR_OK) {
-        rooms_stored(app, code, &err, NULL);
-    }
-    mem_free(ids);
-}
-
-void app_rooms_apply(struct app *app)
-{
-    struct stale_rooms stale = {.config = app->config};
-    do {
-        stale.n = 0;
-        collector_each(app->collector, note_stale, &stale);
-        for (size_t i = 0; i < stale.n; i++) {
-            if (collector_remove(app->collector, stale.ids[i], NULL) == ERR_OK) {
-                LOG(INFO, "app", "room removed", KV_I64("room", stale.ids[i]));
-            }
-        }
-    } while (stale.n == ARRAY_LEN(stale.ids));
-
-    for (size_t i = 0; i < app->config->rooms.n; i++) {
-        int64_t id = 0;
-        struct err err = {0};
-        if (!app_room_parse(app->config->rooms.items[i], &id)) {
-            continue; /* app_check has refused it */
-        }
-        enum err_code code = collector_add(app->collector, id, &err);
-        if (code != ERR_OK && code != ERR_CONFLICT) {
-            LOG(ERROR, "app", "room not added", KV_I64("room", id), KV_CSTR("error", err.msg));
-        }
-    }
-    app_rooms_note(app);
-}
-
-static struct api_room api_room_of(const struct app *app, const struct collector_room_info *info)
-{
+    struct collector_room_info connection;
     struct api_room room = {
         .room_id = info->room_id,
-        .state = info->state,
-        .last_close = info->last_close,
-        .connected_since_ms = info->connected_since_ms,
-        .next_try_ms = info->next_try_ms,
-        .last_event_ms = info->last_event_ms,
-        .popularity = info->popularity,
-        .n_connects = info->n_connects,
-        .n_messages = info->n_messages,
-        .n_events = info->n_events,
-        .n_repeats = info->n_repeats,
+        .origin = fleet_origin_name(info->origin),
+        .status = fleet_state_name(info->state),
+        .not_connected = fleet_wait_name(info->wait),
+        .groups = info->groups,
+        .pinned = info->pinned,
+        .rank = info->rank,
+        .popularity = -1,
     };
-    app_coverage_of_room(app, &room);
+    put_facts(&room, info->facts);
+    /* Collector and writer end before HTTP does: requests of connections that are still open come until then. */
+    if (info->collected && app->collector != NULL &&
+        collector_room(app->collector, info->room_id, &connection)) {
+        put_connection(&room, &connection);
+        app_coverage_of_room(app, &room);
+    }
     return room;
 }
 
-/* Collector and writer end before HTTP does: requests of connections that are still open come until then. */
-
-static bool ops_room(void *ctx, int64_t room_id, struct api_room *ret)
+static bool ops_room(void *ctx, int64_t number, struct api_room *ret)
 {
     struct app *app = ctx;
-    struct collector_room_info info;
-    if (app->collector == NULL || !collector_room(app->collector, room_id, &info)) {
+    struct fleet_info info;
+    if (!fleet_get(app->fleet, number, &info)) {
         return false;
     }
     *ret = api_room_of(app, &info);
@@ -133,12 +80,12 @@ static bool ops_room(void *ctx, int64_t room_id, struct api_room *ret)
 }
 
 struct each_room {
-    const struct app *app;
+    struct app *app;
     bool (*fn)(void *ctx, const struct api_room *room);
     void *ctx;
 };
 
-static bool each_room(void *ctx, const struct collector_room_info *info)
+static bool each_room(void *ctx, const struct fleet_info *info)
 {
     struct each_room *each = ctx;
     struct api_room room = api_room_of(each->app, info);
@@ -150,9 +97,7 @@ static void ops_each_room(void *ctx, bool (*fn)(void *fn_ctx, const struct api_r
 {
     struct app *app = ctx;
     struct each_room each = {.app = app, .fn = fn, .ctx = fn_ctx};
-    if (app->collector != NULL) {
-        collector_each(app->collector, each_room, &each);
-    }
+    fleet_each(app->fleet, each_room, &each);
 }
 
 static int64_t ops_committed(void *ctx)
@@ -180,6 +125,88 @@ static bool ops_ready(void *ctx, const char **ret_reason)
     return true;
 }
 
+/* ---- changes ---- */
+
+static void call_done(void *ctx, enum err_code code, const struct err *err,
+                      const struct fleet_done *done)
+{
+    struct app_rooms_call *call = ctx;
+    const struct api_rooms_changed changed = {
+        .room_id = done->room_id,
+        .n_added = done->n_added,
+        .n_removed = done->n_removed,
+        .unknown = done->unknown,
+        .n_unknown = done->n_unknown,
+        .upstream_failed = done->upstream_failed,
+    };
+    list_remove(&call->app->rooms_calls, &call->node);
+    if (call->done != NULL) {
+        call->done(call->ctx, code, err, &changed);
+    }
+    mem_free(call);
+}
+
+/* What the fleet gets as ctx; freed by call_done. */
+static struct app_rooms_call *call_new(struct app *app, api_rooms_done_fn *done, void *ctx)
+{
+    struct app_rooms_call *call = mem_new(struct app_rooms_call);
+    *call = (struct app_rooms_call){.app = app, .done = done, .ctx = ctx};
+    list_push_back(&app->rooms_calls, &call->node);
+    return call;
+}
+
+static struct fleet_change change_of(const struct api_room_change *c)
+{
+    return (struct fleet_change){
+        .has_paused = c->has_paused,
+        .paused = c->paused,
+        .has_pinned = c->has_pinned,
+        .pinned = c->pinned,
+        .has_groups = c->has_groups,
+        .groups = c->groups,
+        .n_groups = c->n_groups,
+    };
+}
+
+static void ops_room_add(void *ctx, int64_t number, const struct api_room_change *c,
+                         api_rooms_done_fn *done, void *done_ctx)
+{
+    struct app *app = ctx;
+    const struct fleet_change change = change_of(c);
+    fleet_add(app->fleet, number, &change, call_done, call_new(app, done, done_ctx));
+}
+
+static void ops_rooms_set(void *ctx, const int64_t *numbers, size_t n, api_rooms_done_fn *done,
+                          void *done_ctx)
+{
+    struct app *app = ctx;
+    fleet_set(app->fleet, numbers, n, call_done, call_new(app, done, done_ctx));
+}
+
+static void ops_room_change(void *ctx, int64_t number, const struct api_room_change *c,
+                            api_rooms_done_fn *done, void *done_ctx)
+{
+    struct app *app = ctx;
+    const struct fleet_change change = change_of(c);
+    fleet_change(app->fleet, number, &change, call_done, call_new(app, done, done_ctx));
+}
+
+static void ops_room_remove(void *ctx, int64_t number, api_rooms_done_fn *done, void *done_ctx)
+{
+    struct app *app = ctx;
+    fleet_remove(app->fleet, number, call_done, call_new(app, done, done_ctx));
+}
+
+static void ops_rooms_forget(void *ctx, const void *done_ctx)
+{
+    struct app *app = ctx;
+    for (struct list_node *node = list_first(&app->rooms_calls); node != NULL;
+         node = list_next(&app->rooms_calls, node)) {
+        struct app_rooms_call *call = CONTAINER_OF(node, struct app_rooms_call, node);
+        call->done = call->ctx == done_ctx ? NULL : call->done;
+    }
+}
+
 struct api_ops app_api_ops(struct app *app)
 {
     struct api_ops ops = {
@@ -187,6 +214,11 @@ struct api_ops app_api_ops(struct app *app)
         .each_room = ops_each_room,
         .committed = ops_committed,
         .ready = ops_ready,
+        .room_add = ops_room_add,
+        .rooms_set = ops_rooms_set,
+        .room_change = ops_room_change,
+        .room_remove = ops_room_remove,
+        .rooms_forget = ops_rooms_forget,
         .ctx = app,
     };
     app_coverage_ops(&ops);

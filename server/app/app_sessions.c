@@ -6,6 +6,7 @@
 #include "server/app/app_priv.h"
 
 #include "api/query/event_row.h"
+#include "collector/fleet.h"
 #include "collector/session.h"
 #include "collector/session_store.h"
 #include "collector/status_poll.h"
@@ -97,6 +98,7 @@ static size_t poll_rooms(void *ctx, int64_t *ret, size_t max)
 static void poll_answer(void *ctx, const struct upstream_room *room, int64_t asked_ms)
 {
     struct app *app = ctx;
+    fleet_note_room(app->fleet, room);
     if (app->phase == APP_RUNNING) {
         sessions_poll(app->sessions->sessions, room, asked_ms);
     }

@@ -4,6 +4,7 @@
 #include <stdio.h>
 
 #include "api/query/event_row.h"
+#include "collector/fleet.h"
 
 enum {
     WARM_MS = 10 * 60 * 1000, /* how far back the ring and the windows of repeats are refilled */
@@ -145,7 +146,19 @@ void app_warm_next(struct app *app)
     }
 }
 
-/* The clock, and whether a public address is covered by a token. */
+/* Rooms come before warming, which refills their windows of repeats. */
+static void on_rooms(void *ctx, enum err_code code, const struct err *err)
+{
+    struct app *app = ctx;
+    if (app->phase != APP_STARTING) {
+        return;
+    }
+    if (code != ERR_OK) {
+        app_start_retry(app, err->msg);
+        return;
+    }
+    app_sessions_load(app);
+}
 
 static void on_recovered(struct app *app, enum err_code code, const struct err *err)
 {
@@ -156,9 +169,10 @@ static void on_recovered(struct app *app, enum err_code code, const struct err *
         app_start_retry(app, err->msg);
         return;
     }
-    app_rooms_apply(app); /* before warming, which refills their windows of repeats */
-    app_sessions_load(app);
+    fleet_load(app->fleet, on_rooms, app);
 }
+
+/* The clock, and whether a public address is covered by a token. */
 
 static void on_check(void *ctx, enum err_code code, const struct err *err,
                      const struct db_rows *rows)

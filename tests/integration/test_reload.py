@@ -13,6 +13,6 @@ def test_rooms_added_while_the_database_is_away(danmakud, postgres, rows, tmp_pa
     wait_for("/readyz to say so", lambda: d.get("/readyz").status_code == 503)
     ini.write_text("rooms = 41, 42\nupstream_hosts = 127.0.0.1:1\n")
     d.signal(signal.SIGHUP)
-    wait_for("the failure to be told", lambda: "rooms of the configuration" in d.log_text())
+    wait_for("the failure to be told", lambda: "rooms are not noted in the database yet" in d.log_text())
     postgres.start()
     wait_for("both rooms", lambda: rows("SELECT room_id FROM room ORDER BY 1") == [(41,), (42,)])

@@ -12,7 +12,7 @@ static bool op_room(void *ctx, int64_t room_id, struct api_room *ret)
 {
     struct api_app *a = ctx;
     for (size_t i = 0; i < a->n_rooms; i++) {
-        if (a->rooms[i].room_id == room_id) {
+        if (a->rooms[i].room_id == room_id || a->rooms[i].short_id == room_id) {
             *ret = a->rooms[i];
             return true;
         }
@@ -37,6 +37,65 @@ static bool op_ready(void *ctx, const char **ret_reason)
     struct api_app *a = ctx;
     *ret_reason = a->unready;
     return a->unready == NULL;
+}
+
+/* Changes are noted, and answered from the loop with what the test has laid ready. */
+
+static void answer_change(void *ctx)
+{
+    struct api_app *a = ctx;
+    struct api_app_change *c = &a->change;
+    if (c->done != NULL) {
+        c->done(c->done_ctx, c->code, &c->err, &c->answer);
+    }
+    c->done = NULL;
+}
+
+static void note_change(struct api_app *a, char what, int64_t number,
+                        const struct api_room_change *change, api_rooms_done_fn *done, void *ctx)
+{
+    a->change.what = what;
+    a->change.number = number;
+    if (change != NULL) {
+        a->change.change = *change;
+        a->change.change.groups = NULL;
+        (void)snprintf(a->change.group, sizeof(a->change.group), STR_FMT,
+                       STR_ARG(change->n_groups > 0 ? change->groups[0] : STR_NULL));
+    }
+    a->change.done = done;
+    a->change.done_ctx = ctx;
+    loop_defer(a->loop, answer_change, a);
+}
+
+static void op_add(void *ctx, int64_t number, const struct api_room_change *change,
+                   api_rooms_done_fn *done, void *done_ctx)
+{
+    note_change(ctx, 'a', number, change, done, done_ctx);
+}
+
+static void op_set(void *ctx, const int64_t *numbers, size_t n, api_rooms_done_fn *done,
+                   void *done_ctx)
+{
+    struct api_app *a = ctx;
+    note_change(a, 's', n > 0 ? numbers[0] : 0, NULL, done, done_ctx);
+    a->change.n_numbers = n;
+}
+
+static void op_change(void *ctx, int64_t number, const struct api_room_change *change,
+                      api_rooms_done_fn *done, void *done_ctx)
+{
+    note_change(ctx, 'c', number, change, done, done_ctx);
+}
+
+static void op_remove(void *ctx, int64_t number, api_rooms_done_fn *done, void *done_ctx)
+{
+    note_change(ctx, 'r', number, NULL, done, done_ctx);
+}
+
+static void op_forget(void *ctx, const void *done_ctx)
+{
+    struct api_app *a = ctx;
+    a->change.done = a->change.done_ctx == done_ctx ? NULL : a->change.done;
 }
 
 /* ---- up and down ---- */
@@ -67,6 +126,11 @@ void api_app_listen(struct api_app *a, struct db *db, bool local_only)
                 .each_room = op_each,
                 .committed = op_committed,
                 .ready = op_ready,
+                .room_add = op_add,
+                .rooms_set = op_set,
+                .room_change = op_change,
+                .room_remove = op_remove,
+                .rooms_forget = op_forget,
                 .ctx = a},
         .local_only = local_only,
     };
@@ -104,6 +168,9 @@ void api_app_room(struct api_app *a, int64_t room_id)
 {
     assert_true(a->n_rooms < API_APP_ROOMS);
     a->rooms[a->n_rooms++] = (struct api_room){.room_id = room_id,
+                                               .origin = "config",
+                                               .status = "active",
+                                               .live = -1,
                                                .state = "live",
                                                .last_close = "",
                                                .connected_since_ms = API_APP_NOW - 1000,

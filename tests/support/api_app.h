@@ -21,6 +21,20 @@
 #define API_APP_NOW INT64_C(1764000000000)
 enum { API_APP_EVENTS = 20000, API_APP_ROOMS = 8, API_APP_BODY = 4 << 20 };
 
+/* The last change of the set of rooms that was asked for, and how it is answered. */
+struct api_app_change {
+    char what;      /* a add, s set, c change, r remove */
+    int64_t number; /* of a set, its first one */
+    size_t n_numbers;
+    struct api_room_change change;
+    char group[API_GROUP_BYTES + 1]; /* the first one */
+    api_rooms_done_fn *done;         /* NULL: answered, or forgotten */
+    void *done_ctx;
+    enum err_code code; /* the test's, as the two below */
+    struct err err;
+    struct api_rooms_changed answer;
+};
+
 struct api_app {
     struct loop *loop;
     struct clock_fake clock;
@@ -32,6 +46,7 @@ struct api_app {
     struct http *http;
     struct api_room rooms[API_APP_ROOMS]; /* collected; ascending */
     size_t n_rooms;
+    struct api_app_change change;
     int64_t mark;          /* ops.committed */
     const char *unready;   /* reason, or NULL */
     struct event **events; /* owned; a reference each to everything published */

@@ -319,7 +319,7 @@ static void rooms(struct db *db, const struct query *q, struct db_rows *r)
             }
         } else if (q->which == SQL_ROOM ? arg == room->room_id || arg == room->short_id
                                         : room->room_id > arg && (int64_t)r->n < q->args[1].i64) {
-            struct cell *c = add_row(r, ROOM_COL_CREATED_MS + 1);
+            struct cell *c = add_row(r, ROOM_COLS);
             put(&c[ROOM_COL_ROOM_ID], room->room_id);
             put_unless(&c[ROOM_COL_SHORT_ID], room->short_id, 0);
             put_text(&c[ROOM_COL_TITLE], STR("a title"));
