@@ -163,6 +163,16 @@ def test_tokens_expire(web):
     auth(s, 1001, s.site.danmu_info(1001)["data"]["token"]).close()
 
 
+def test_public_host_is_in_the_list_and_the_certificate(web):
+    s = web("--public-host", "sim.example")
+    info = s.site.danmu_info(1001)["data"]
+    assert {h["host"] for h in info["host_list"]} == {"sim.example"}
+    context = ssl.create_default_context(cafile=s.ready["ca"])
+    port = info["host_list"][0]["wss_port"]
+    with socket.create_connection(("127.0.0.1", port)) as raw, context.wrap_socket(raw, server_hostname="sim.example") as tls:
+        assert ("DNS", "localhost") in tls.getpeercert()["subjectAltName"]
+
+
 def test_any_token(web):
     s = web("--any-token")
     auth(s, 1001, "").close()

@@ -14,7 +14,7 @@
 #include "server/core/buf.h"
 #include "server/core/mem.h"
 
-enum { DAY_S = 86400, YEAR_S = 365 * DAY_S, PATH_BYTES = 4096 };
+enum { DAY_S = 86400, YEAR_S = 365 * DAY_S, PATH_BYTES = 4096, NAMES_BYTES = 256 };
 
 struct sim_cert {
     X509 *x509;    /* owned */
@@ -161,13 +161,14 @@ enum err_code sim_cert_write(const struct sim_cert *c, const char *path, const c
     return rc == ERR_OK && key_path ? write_pem(c, key_path, true, err) : rc;
 }
 
-/* There, readable, and good for a day more. */
-static bool is_good(const char *path)
+/* There, readable, good for a day more, and for this name if there is one. */
+static bool is_good(const char *path, const char *name)
 {
     FILE *f = fopen(path, "re");
     X509 *x = f ? PEM_read_X509(f, NULL, NULL, NULL) : NULL;
     time_t soon = time(NULL) + DAY_S;
-    bool good = x && X509_cmp_time(X509_get0_notAfter(x), &soon) > 0;
+    bool good = x && X509_cmp_time(X509_get0_notAfter(x), &soon) > 0 &&
+                (!name || X509_check_host(x, name, 0, 0, NULL) == 1);
 
     X509_free(x);
     ERR_clear_error();
@@ -178,17 +179,20 @@ static bool is_good(const char *path)
 }
 
 static enum err_code make(const char *ca_path, const char *path, const char *key_path,
-                          struct err *err)
+                          const char *name, struct err *err)
 {
+    char names[NAMES_BYTES];
     const struct sim_cert_opts of_ca = {
         .subject = "danmakud-sim test authority", .from_s = -DAY_S, .to_s = 10LL * YEAR_S};
-    const struct sim_cert_opts of_server = {.subject = "danmakud-sim",
-                                            .names = "DNS:localhost,IP:127.0.0.1,IP:::1",
-                                            .from_s = -DAY_S,
-                                            .to_s = 10LL * YEAR_S};
+    const struct sim_cert_opts of_server = {
+        .subject = "danmakud-sim", .names = names, .from_s = -DAY_S, .to_s = 10LL * YEAR_S};
     struct sim_cert *ca = NULL;
     struct sim_cert *server = NULL;
-    enum err_code rc = sim_cert_new(&of_ca, NULL, &ca, err);
+    enum err_code rc;
+
+    (void)snprintf(names, sizeof(names), "DNS:localhost,IP:127.0.0.1,IP:::1%s%s",
+                   name ? ",DNS:" : "", name ? name : "");
+    rc = sim_cert_new(&of_ca, NULL, &ca, err);
 
     if (rc == ERR_OK) {
         rc = sim_cert_new(&of_server, ca, &server, err);
@@ -204,7 +208,7 @@ static enum err_code make(const char *ca_path, const char *path, const char *key
     return rc;
 }
 
-enum err_code sim_cert_dir(const char *dir, struct err *err)
+enum err_code sim_cert_dir(const char *dir, const char *name, struct err *err)
 {
     struct buf paths[3];
     static const char *const names[] = {"ca.pem", "server.pem", "server.key"};
@@ -220,9 +224,9 @@ enum err_code sim_cert_dir(const char *dir, struct err *err)
     if (rc == ERR_OK && mkdir(dir, 0700) != 0 && errno != EEXIST) {
         rc = err_set_sys(err, ERR_IO, errno, "%s", dir);
     }
-    if (rc == ERR_OK &&
-        !(is_good(paths[0].data) && is_good(paths[1].data) && access(paths[2].data, R_OK) == 0)) {
-        rc = make(paths[0].data, paths[1].data, paths[2].data, err);
+    if (rc == ERR_OK && !(is_good(paths[0].data, NULL) && is_good(paths[1].data, name) &&
+                          access(paths[2].data, R_OK) == 0)) {
+        rc = make(paths[0].data, paths[1].data, paths[2].data, name, err);
     }
     for (int i = 0; i < 3; i++) {
         buf_deinit(&paths[i]);

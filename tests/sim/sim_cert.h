@@ -32,6 +32,6 @@ EVP_PKEY *sim_cert_key(const struct sim_cert *c); /* lent */
 MUST_CHECK enum err_code sim_cert_write(const struct sim_cert *c, const char *path,
                                         const char *key_path, struct err *err);
 
-/* DIR/ca.pem, DIR/server.pem and DIR/server.key for localhost, 127.0.0.1 and ::1: those that are there, if the
- * certificate is good for a day more, or new ones. The directory is made. */
-MUST_CHECK enum err_code sim_cert_dir(const char *dir, struct err *err);
+/* DIR/ca.pem, DIR/server.pem and DIR/server.key for localhost, 127.0.0.1, ::1 and `name` (NULL: none): those that
+ * are there, if the certificate is good for a day more and has the name, or new ones. The directory is made. */
+MUST_CHECK enum err_code sim_cert_dir(const char *dir, const char *name, struct err *err);

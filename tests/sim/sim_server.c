@@ -299,7 +299,7 @@ static enum err_code set_up_tls(struct sim_server *s, struct err *err)
     buf_init(&key, TLS_PATH_BYTES);
     buf_printf(&cert, "%s/server.pem%c", o->tls_dir, 0);
     buf_printf(&key, "%s/server.key%c", o->tls_dir, 0);
-    rc = sim_cert_dir(o->tls_dir, err);
+    rc = sim_cert_dir(o->tls_dir, o->public_host, err);
     if (rc == ERR_OK) {
         rc = sim_tls_ctx_new(cert.data, key.data, &s->tls, err);
     }
