@@ -2,14 +2,18 @@
 
 #include "server/core/clock.h"
 #include "server/core/json_write.h"
+#include "server/core/mem.h"
 
-enum { LOST_SOURCES = SPAN_MASKED, ALL_SOURCES = 1000 };
+enum { GAP_SOURCES = SPAN_MASKED, ALL_SOURCES = 1000 };
 
 void ledger_init(struct ledger *l, struct api *a, const int64_t *rooms, size_t n_rooms,
-                 int64_t from_ms, int64_t to_ms, enum ledger_what what)
+                 int64_t from_ms, int64_t to_ms, bool gaps_only)
 {
-    *l = (struct ledger){
-        .api = a, .rooms = rooms, .n_rooms = n_rooms, .what = what, .now_ms = api_now_ms(a)};
+    *l = (struct ledger){.api = a,
+                         .rooms = rooms,
+                         .n_rooms = n_rooms,
+                         .gaps_only = gaps_only,
+                         .now_ms = api_now_ms(a)};
     to_ms = to_ms > l->now_ms ? l->now_ms : to_ms;
     from_ms = from_ms < 0 ? 0 : from_ms > to_ms ? to_ms : from_ms;
     spans_init(&l->spans, from_ms, to_ms);
@@ -21,6 +25,7 @@ void ledger_init(struct ledger *l, struct api *a, const int64_t *rooms, size_t n
 void ledger_deinit(struct ledger *l)
 {
     spans_deinit(&l->spans);
+    mem_free(TAKE_PTR(l->texts));
 }
 
 static int64_t known_from(const struct ledger *l, int64_t room_id)
@@ -52,7 +57,7 @@ size_t ledger_args(const struct ledger *l, struct db_arg args[static LEDGER_ARGS
     args[0] = l->n_rooms > 0 ? DB_ARG_I64S(l->rooms, l->n_rooms) : DB_ARG_NULL;
     args[1] = DB_ARG_I64(l->spans.from_ms);
     args[2] = DB_ARG_I64(l->spans.to_ms);
-    args[3] = DB_ARG_I64(l->what == LEDGER_EVERYTHING ? ALL_SOURCES : LOST_SOURCES);
+    args[3] = DB_ARG_I64(l->gaps_only ? GAP_SOURCES : ALL_SOURCES);
     args[4] = DB_ARG_I64(SPANS_MAX);
     return LEDGER_ARGS;
 }
@@ -66,8 +71,25 @@ static void set_begin(struct ledger *l, int64_t room_id, int64_t ms)
     }
 }
 
+/* A copy at *at, which moves on. */
+static struct str copy(char **at, struct str s)
+{
+    struct str own = {*at, s.len};
+    if (s.len > 0) {
+        memcpy(*at, s.ptr, s.len);
+    }
+    *at += s.len;
+    return own;
+}
+
 static void take_rows(struct ledger *l, const struct db_rows *rows)
 {
+    size_t bytes = 1;
+    for (size_t i = 0; i < db_rows_n(rows); i++) {
+        bytes += db_text(rows, i, SPAN_COL_CAUSE).len + db_text(rows, i, SPAN_COL_EXTRA).len;
+    }
+    l->texts = mem_new_array(char, bytes); /* db_opts bounds the rows */
+    char *at = l->texts;
     for (size_t i = 0; i < db_rows_n(rows); i++) {
         struct span s = {
             .room_id = db_i64(rows, i, SPAN_COL_ROOM_ID),
@@ -75,10 +97,10 @@ static void take_rows(struct ledger *l, const struct db_rows *rows)
             .from_ms = db_i64(rows, i, SPAN_COL_FROM_MS),
             .first_id = db_i64(rows, i, SPAN_COL_FIRST_ID),
             .to_ms = db_null(rows, i, SPAN_COL_TO_MS) ? SPAN_OPEN : db_i64(rows, i, SPAN_COL_TO_MS),
-            .cause = db_text(rows, i, SPAN_COL_CAUSE),
+            .cause = copy(&at, db_text(rows, i, SPAN_COL_CAUSE)),
             .last_id = db_i64(rows, i, SPAN_COL_LAST_ID),
             .n = db_i64(rows, i, SPAN_COL_N),
-            .extra = db_text(rows, i, SPAN_COL_EXTRA),
+            .extra = copy(&at, db_text(rows, i, SPAN_COL_EXTRA)),
         };
         if (s.source < 0) {
             set_begin(l, s.room_id, s.from_ms);
@@ -91,7 +113,7 @@ static void take_rows(struct ledger *l, const struct db_rows *rows)
 static bool take_span(void *ctx, const struct span *s)
 {
     struct ledger *l = ctx;
-    if (l->what != LEDGER_EVERYTHING && span_state_of(s) != SPAN_GAP) {
+    if (l->gaps_only && span_state_of(s) != SPAN_GAP) {
         return true;
     }
     if (s->room_id != 0 || l->n_rooms == 0) {
@@ -126,6 +148,18 @@ void ledger_take(struct ledger *l, const struct db_rows *rows)
         }
     }
     spans_settle(&l->spans);
+}
+
+bool ledger_read(struct ledger *l, struct job *j, db_done_fn *done)
+{
+    if (!ledger_needs_rows(l) || !db_is_up(l->api->opts.db)) {
+        ledger_take(l, NULL);
+        return false;
+    }
+    struct db_arg args[LEDGER_ARGS];
+    size_t n = ledger_args(l, args);
+    job_query(j, ledger_sql(l), args, n, done);
+    return true;
 }
 
 /* ---- telling ---- */
@@ -197,8 +231,9 @@ static void put_gaps(struct telling *t)
     if (l->n_rooms > 0) {
         for (size_t i = 0; i < l->n_rooms; i++) {
             t->room_id = l->rooms[i];
-            spans_walk(set, t->room_id, l->what == LEDGER_GAPS ? INT64_MIN : l->begins[i], put_gap,
-                       t);
+            if (set->n > 0 || l->begins[i] > set->from_ms) {
+                spans_walk(set, t->room_id, l->begins[i], put_gap, t);
+            }
         }
         return;
     }

@@ -1,7 +1,7 @@
 /* api/ledger.h - what of a range is known to be missing: of some rooms, or of all.
  *
- *      ledger_init(&l, a, rooms, n, from_ms, to_ms, LEDGER_GAPS);
- *      if (ledger_needs_rows(&l)) ... job_query(SQL_COVERAGE_*) with ledger_args, then ledger_take(&l, rows)
+ *      ledger_init(&l, a, rooms, n, from_ms, to_ms, true);
+ *      if (ledger_needs_rows(&l)) ... a query with ledger_sql and ledger_args, then ledger_take(&l, rows)
  *      else ledger_take(&l, NULL)
  *      ledger_put_completeness(&l, &w, pending);       ledger_deinit(&l);
  *
@@ -9,12 +9,13 @@
  * that the operator did not want to be collected then; a room that is named is told about in any case.
  *
  * Threading:  loop thread only.
- * Ownership:  rooms are borrowed for the life of the ledger, rows until the answer is written.
+ * Ownership:  rooms are borrowed for the life of the ledger; of rows everything is copied.
  * Limits:     LEDGER_GAPS_MAX gaps are told, then `truncated`; SPANS_MAX spans are looked at.
  */
 #pragma once
 
 #include "api/api_priv.h"
+#include "api/job.h"
 #include "api/query/params.h"
 #include "api/query/spans.h"
 #include "api/query/sql.h"
@@ -23,18 +24,13 @@
 struct json_out;
 
 enum { LEDGER_GAPS_MAX = 100, LEDGER_ARGS = 5 };
-enum ledger_what {
-    LEDGER_GAPS,       /* from when a room was first collected */
-    LEDGER_GAPS_EVER,  /* what nobody collected is a gap, too */
-    LEDGER_EVERYTHING, /* degraded times as well; for spans_walk */
-};
-
 struct ledger {
     struct api *api; /* borrowed */
     const int64_t *rooms;
     size_t n_rooms; /* 0: all */
-    enum ledger_what what;
+    bool gaps_only;
     struct spans spans;
+    char *texts;                      /* owned: of the rows */
     int64_t begins[PARAMS_ROOMS_MAX]; /* of the rooms; INT64_MAX: never collected */
     int64_t now_ms;
     bool unknown; /* there should have been rows */
@@ -42,7 +38,7 @@ struct ledger {
 
 /* to_ms is cut off at the time that it is. */
 void ledger_init(struct ledger *l, struct api *a, const int64_t *rooms, size_t n_rooms,
-                 int64_t from_ms, int64_t to_ms, enum ledger_what what);
+                 int64_t from_ms, int64_t to_ms, bool gaps_only);
 void ledger_deinit(struct ledger *l); /* a zeroed one is fine */
 bool ledger_needs_rows(const struct ledger *l);
 /* The statement, and its arguments; returns how many. */
@@ -50,6 +46,9 @@ enum sql ledger_sql(const struct ledger *l);
 size_t ledger_args(const struct ledger *l, struct db_arg args[static LEDGER_ARGS]);
 /* rows: NULL when memory knows it all, or nobody does. */
 void ledger_take(struct ledger *l, const struct db_rows *rows);
+/* The two in one: from memory, or by a query whose answer done takes, or without it while the database is away. True: done
+ * runs later, or the request is answered with a problem. */
+MUST_CHECK bool ledger_read(struct ledger *l, struct job *j, db_done_fn *done);
 /* "completeness": {...}; complete only if there is no gap and nothing pending. */
 void ledger_put_completeness(const struct ledger *l, struct json_out *w, bool pending);
 /* {"room_id":..,"from":..,"from_ms":..,"to":..,"to_ms":..,"cause":..} without the braces; to_ms SPAN_OPEN: null. */

@@ -123,7 +123,7 @@ static void coverage_begin(struct job *job)
     int64_t to_ms = j->params.to_ms < now_ms ? j->params.to_ms : now_ms;
     bool begins = params_has(&j->params, PARAM_FROM) || params_has(&j->params, PARAM_SINCE);
     ledger_init(&j->ledger, job->api, j->named.rooms, 1,
-                begins ? j->params.from_ms : to_ms - DEFAULT_MS, to_ms, LEDGER_EVERYTHING);
+                begins ? j->params.from_ms : to_ms - DEFAULT_MS, to_ms, false);
     if (!ledger_needs_rows(&j->ledger)) {
         coverage_answer(j, NULL);
         return;

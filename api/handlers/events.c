@@ -4,12 +4,14 @@
 #include "api/amends.h"
 #include "api/frames.h"
 #include "api/handlers/handlers.h"
+#include "api/ledger.h"
 #include "api/links.h"
 #include "api/query/event_row.h"
 #include "api/query/page.h"
 #include "api/reader.h"
 #include "api/reply.h"
 #include "api/rooms_named.h"
+#include "server/core/id.h"
 #include "server/core/json_write.h"
 #include "server/core/mem.h"
 #include "server/feed/feed.h"
@@ -26,6 +28,8 @@ struct list_job {
     struct rooms_named named;
     struct page_plan plan;
     struct reader reader;
+    struct ledger ledger; /* of what the page covers */
+    int64_t high;         /* first id that the page could have */
     bool reading;
 };
 
@@ -35,6 +39,7 @@ static void list_free(struct job *job)
     if (j->reading) {
         reader_deinit(&j->reader);
     }
+    ledger_deinit(&j->ledger);
     mem_free(j);
 }
 
@@ -83,10 +88,7 @@ static void write_page(struct list_job *j, const struct page_links *links,
     write_cursor(&w, "prev", links->has_prev, links->prev);
     jw_kbool(&w, "has_more", r->more);
     jw_object_end(&w);
-    jw_key(&w, STR("completeness"));
-    jw_object(&w);
-    jw_kbool(&w, "pending", r->pending);
-    jw_object_end(&w);
+    ledger_put_completeness(&j->ledger, &w, r->pending);
     jw_object_end(&w);
     buf_put_c(out, '\n');
 }
@@ -123,18 +125,13 @@ static void amends_read(void *ctx, enum err_code code, const struct err *err,
     list_answer(j, rows);
 }
 
-static void list_read(void *ctx)
+static void list_amends(struct list_job *j)
 {
-    struct list_job *j = ctx;
     const struct reader *r = &j->reader;
     int64_t rooms[READER_LIMIT_MAX];
     size_t n_rooms = 0;
     int64_t low = INT64_MAX;
     int64_t high = 0;
-    if (r->code != ERR_OK) {
-        reply_db_failure(j->job.api, j->job.req, &r->err);
-        return;
-    }
     for (size_t i = 0; i < r->n; i++) {
         const struct event *e = r->items[i].event;
         if (r->items[i].seq != FEED_NO_SEQ || !amends_can_hit(e)) {
@@ -157,6 +154,37 @@ static void list_read(void *ctx)
     job_query(&j->job, SQL_AMENDS, args, ARRAY_LEN(args), amends_read);
 }
 
+static void ledger_rows(void *ctx, enum err_code code, const struct err *err ATTR_UNUSED,
+                        const struct db_rows *rows)
+{
+    struct list_job *j = ctx;
+    ledger_take(&j->ledger, code == ERR_OK ? rows : NULL);
+    list_amends(j);
+}
+
+/* The page answers for the ids it looked at. Where nobody said where the list begins, for those from its oldest event on. */
+static void list_read(void *ctx)
+{
+    struct list_job *j = ctx;
+    const struct reader *r = &j->reader;
+    const struct page_plan *plan = &j->plan;
+    if (r->code != ERR_OK) {
+        reply_db_failure(j->job.api, j->job.req, &r->err);
+        return;
+    }
+    bool begins = params_has(&j->params, PARAM_FROM) || params_has(&j->params, PARAM_SINCE);
+    int64_t low = plan->descending && r->more ? r->at : plan->low;
+    int64_t high = !plan->descending && r->more ? r->at + 1 : j->high;
+    if (!begins && low == plan->low) {
+        low = r->n == 0 ? high : r->items[plan->descending ? r->n - 1 : 0].event->id;
+    }
+    ledger_init(&j->ledger, j->job.api, j->named.rooms, j->named.n, id_ts_ms(low),
+                high > low ? id_ts_ms(high - 1) + 1 : id_ts_ms(low), true);
+    if (!ledger_read(&j->ledger, &j->job, ledger_rows)) {
+        list_amends(j);
+    }
+}
+
 static void list_begin(struct job *job)
 {
     struct list_job *j = (struct list_job *)job;
@@ -170,6 +198,7 @@ static void list_begin(struct job *job)
         reply_param_errors(a, job->req, &j->params);
         return;
     }
+    j->high = j->plan.high;
     if (j->plan.descending) {
         /* What arrives while this page is being read belongs to the page before it. */
         int64_t head = feed_head_id(a->opts.feed);

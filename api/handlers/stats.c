@@ -3,6 +3,7 @@
 #include "api/gate.h"
 #include "api/handlers/handlers.h"
 #include "api/hub.h"
+#include "api/ledger.h"
 #include "api/minutes.h"
 #include "api/reader.h"
 #include "api/reply.h"
@@ -22,7 +23,8 @@ struct stats_job {
     int64_t mark;    /* minutes below are final */
     int64_t tail;    /* first minute that has to be counted */
     int64_t tail_to; /* id: how far the database counted it */
-    bool series;     /* of /stats: asked for */
+    struct ledger ledger;
+    bool series; /* of /stats: asked for */
     bool pending;
 };
 
@@ -30,6 +32,7 @@ static void stats_job_free(struct job *job)
 {
     struct stats_job *j = (struct stats_job *)job;
     minutes_deinit(&j->minutes);
+    ledger_deinit(&j->ledger);
     mem_free(j);
 }
 
@@ -97,7 +100,7 @@ static void put_series(struct stats_job *j, struct json_out *w)
     minutes_write(&j->minutes, (scopes & SCOPE_REVENUE) != 0, w);
 }
 
-static void reply_stats(struct stats_job *j)
+static void write_stats(struct stats_job *j)
 {
     struct api *a = j->job.api;
     struct buf body;
@@ -122,10 +125,7 @@ static void reply_stats(struct stats_job *j)
         }
     }
     jw_object_end(&w);
-    jw_key(&w, STR("completeness"));
-    jw_object(&w);
-    jw_kbool(&w, "pending", j->pending || j->minutes.overflow);
-    jw_object_end(&w);
+    ledger_put_completeness(&j->ledger, &w, j->pending || j->minutes.overflow);
     jw_object_end(&w);
     buf_put_c(&body, '\n');
     if (j->named.n == 0) { /* it tells the time: no two answers are the same */
@@ -133,6 +133,28 @@ static void reply_stats(struct stats_job *j)
         return;
     }
     reply_tagged(a, j->job.req, j->minutes.to <= j->mark ? REPLY_CLOSED : REPLY_OPEN, &body);
+}
+
+static void ledger_rows(void *ctx, enum err_code code, const struct err *err ATTR_UNUSED,
+                        const struct db_rows *rows)
+{
+    struct stats_job *j = ctx;
+    ledger_take(&j->ledger, code == ERR_OK ? rows : NULL);
+    write_stats(j);
+}
+
+/* All is counted; what was missed meanwhile is still to be found out. */
+static void reply_stats(struct stats_job *j)
+{
+    struct api *a = j->job.api;
+    bool series = j->named.n > 0 || j->series;
+    int64_t now_ms = api_now_ms(a);
+    ledger_init(&j->ledger, a, j->named.rooms, j->named.n,
+                series ? j->minutes.from * MINUTE_MS : now_ms,
+                series ? j->minutes.to * MINUTE_MS : now_ms, true);
+    if (!ledger_read(&j->ledger, &j->job, ledger_rows)) {
+        write_stats(j);
+    }
 }
 
 /* ---- counting what is not rolled up ---- */

@@ -9,7 +9,8 @@ import validate
 EVENT = {"id": "889876960509952016", "room_id": 6, "ts": "2026-09-21T14:13:20.500Z", "ts_ms": 1790000000500,
          "sent_ms": None, "kind": "danmaku", "user": None, "text": "x", "value_mcny": 0,
          "danmaku": {"mode": 1, "color": 5, "more": True}}
-LIST = {"data": [EVENT], "page": {"next": None, "prev": "abc", "has_more": False}, "completeness": {"pending": False}}
+LIST = {"data": [EVENT], "page": {"next": None, "prev": "abc", "has_more": False},
+        "completeness": {"complete": True, "pending": False, "gaps": [], "truncated": False}}
 HELLO = {"server": "danmakud/1", "head_id": None, "resumed_from": None, "complete": True, "replayable_kinds": ["gift"],
          "heartbeat_s": 15}
 PROBLEM = {"type": "urn:danmakud:problem:room_not_found", "title": "t", "status": 404, "instance": "r1",

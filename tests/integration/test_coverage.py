@@ -198,3 +198,55 @@ def test_rooms_that_come_and_go(sim, danmakud, rows, tmp_path):
     assert [c for _, _, _, c in stored(rows, b)] == ["connecting", "", "removed", "connecting", ""]
     assert_told(d, rows, b)
     assert_gaps(rows, s)
+
+
+def test_answers_say_what_is_missing(sim, danmakud, rows, postgres):
+    s = sim("--rooms", "2", "--rate", "200")
+    d = danmakud(*QUICK, *s.args_for_rooms())
+    settled(d, rows, s)
+    a, b = s.rooms
+    wait_for("a full page of each room", lambda: all(d.json(f"/api/v1/rooms/{r}/events", limit=20)["page"]["has_more"]
+                                                     for r in s.rooms))
+    newest = d.json("/api/v1/events", limit=1)
+    assert newest["completeness"] == {"complete": True, "pending": False, "gaps": [], "truncated": False}
+    begin = int(newest["data"][0]["ts_ms"])
+    s.command(f"reset {a}")
+    wait_for("the gap to be over", lambda: len(stored(rows, a)) >= 4)
+    settled(d, rows, s)
+    (x, y), = [(x, y) for x, y, _, cause in stored(rows, a) if cause == "peer_reset"]
+    wait_for("events after it", lambda: d.json(f"/api/v1/rooms/{a}/events", limit=1)["data"][0]["ts_ms"] > y)
+
+    def gaps(path, **params):
+        c = d.json(path, **params)["completeness"]
+        assert not c["truncated"] and not c["pending"] and c["complete"] == (not c["gaps"])
+        return [(g["room_id"], g["from_ms"], g["to_ms"], g["cause"]) for g in c["gaps"]]
+    told = [(a, x, y, "peer_reset")]
+    assert gaps(f"/api/v1/rooms/{a}/events", **{"from": begin}) == told
+    assert gaps(f"/api/v1/rooms/{b}/events", **{"from": begin}) == []
+    assert gaps("/api/v1/events", **{"from": begin, "order": "asc", "limit": 1000}) == told
+    assert gaps("/api/v1/events", rooms=f"{a},{b}", **{"from": begin}) == told
+    assert gaps("/api/v1/events", rooms=f"{a}", **{"from": begin, "to": x}) == []
+    assert gaps("/api/v1/events", rooms=f"{a}", **{"from": x + 1, "to": y - 1}) == [(a, x + 1, y - 1, "peer_reset")] or y - x < 3
+    assert gaps(f"/api/v1/rooms/{a}/events", **{"from": y}) == []
+    # A page answers for what it looked at: one that ends behind the gap does not know it.
+    assert gaps(f"/api/v1/rooms/{a}/events", limit=1) == []
+    # The same from a process that has forgotten, and of what was before the room was known.
+    first = stored(rows, a)[0][0]
+    d.stop()
+    d = danmakud(*QUICK, *s.args_for_rooms())
+    settled(d, rows, s)
+    assert gaps(f"/api/v1/rooms/{a}/events", **{"from": begin, "to": y + 1}) == told
+    assert gaps("/api/v1/events", **{"from": begin, "to": y + 1}) == told
+    assert gaps(f"/api/v1/rooms/{a}/events", **{"from": first - 5000, "to": first}) == [(a, first - 5000, first, "not_collected")]
+    assert gaps("/api/v1/events", **{"from": first - 5000, "to": first}) == [], "of all rooms there was none"
+    assert {g[3] for g in gaps("/api/v1/events", **{"from": begin})} >= {"peer_reset", "stopped"}
+    assert told[0] in gaps(f"/api/v1/rooms/{a}/stats", **{"from": begin})
+    assert gaps("/api/v1/stats") == [] and told[0] in gaps("/api/v1/stats", since="1h")
+    # A gap that goes on has no end; while the database is away, what memory does not know is pending.
+    s.fault(f"kind=bad_auth,room={b},times=0")
+    s.command(f"reset {b}")
+    wait_for("the gap of the other room", lambda: d.json(f"/api/v1/rooms/{b}")["data"]["coverage"]["state"] == "gap")
+    assert gaps(f"/api/v1/rooms/{b}/events", since="10m")[-1][2:] == (None, "peer_reset")
+    postgres.stop(signal.SIGQUIT)
+    wait_for("503", lambda: d.get("/readyz").status_code == 503)
+    assert d.json(f"/api/v1/rooms/{a}/events", limit=1)["completeness"]["complete"]
