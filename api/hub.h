@@ -6,11 +6,14 @@
  * cost of a live feed is the number of sends, not of events.
  *
  * Streams that are behind the ring read from the database, a few at a time (HUB_READS_MAX), and hold what they have
- * read until it is sent (HUB_PAGES_MAX at once); the others wait in line, with heartbeats.
+ * read until it is sent (HUB_PAGES_MAX at once); the others wait in line, with heartbeats. Pages begin small and grow
+ * for a client that takes them quickly, so that one that catches up gets them at the database's speed and a slow one
+ * holds little. A client that takes nothing for long loses its page; the rest of it is read again when it does.
  *
  * Threading:  loop thread only.
  * Ownership:  a stream belongs to its HTTP stream and frees itself when that is over.
- * Limits:     config.max_streams streams; a stream looks at HUB_SCAN_MAX events of the ring at once.
+ * Limits:     config.max_streams streams; a stream looks at HUB_SCAN_MAX events of the ring at once; pages are of
+ *             HUB_PAGE_EVENTS while HUB_HELD_MAX events are held in pages.
  */
 #pragma once
 
@@ -35,7 +38,13 @@ enum {
     HUB_SCAN_MAX = 4096,
     HUB_READS_MAX = 3,
     HUB_PAGES_MAX = 256,
-    HUB_PAGE_EVENTS = 200,
+    HUB_PAGE_EVENTS = 200,      /* the first page of a stream, and each one of a slow client */
+    HUB_PAGE_EVENTS_MAX = 2000, /* of a quick one: a few ms to read from the rows, under 1 MB */
+    HUB_PAGE_QUICK_MS =
+        500, /* a page that is read and sent within this makes the next one larger */
+    HUB_HELD_MAX = HUB_PAGES_MAX * HUB_PAGE_EVENTS,
+    HUB_STALLED_MS =
+        5000, /* a page of which nothing was taken for so long goes at the next heartbeat */
     HUB_HOLE_MS = 250, /* asks again after so long whether the database has caught up */
     HUB_DOWN_MS = 1000,
 };

@@ -8,7 +8,7 @@
 #include "server/feed/feed.h"
 #include "server/stats/stats.h"
 
-enum { RARE_FIRST_MS = 3600000 };
+enum { RARE_FIRST_MS = 3600000, LEARN_ROWS_MIN = 16 };
 
 void reader_init(struct reader *r, struct api *a, const struct reader_opts *opts)
 {
@@ -219,6 +219,7 @@ static bool ask_next(struct reader *r)
 static bool take_rows(struct reader *r, const struct db_rows *rows)
 {
     size_t n = db_rows_n(rows);
+    int64_t low = r->window.low;
     for (size_t i = 0; i < n && !is_full(r); i++) {
         struct event *e = event_from_row(rows, i);
         if (e == NULL) {
@@ -228,6 +229,10 @@ static bool take_rows(struct reader *r, const struct db_rows *rows)
         r->items[r->n++] = (struct reader_item){e, FEED_NO_SEQ};
     }
     window_rows(&r->window, n);
+    if (n >= LEARN_ROWS_MIN && !r->opts.descending) {
+        r->width_ms =
+            window_width_for(low, db_i64(rows, n - 1, EVENT_COL_id), n, r->opts.limit + 1);
+    }
     return true;
 }
 
@@ -255,11 +260,13 @@ static int64_t width_guess_ms(const struct reader *r)
 {
     const struct feed *f = r->api->opts.feed;
     uint64_t n = feed_head(f) - feed_tail(f);
+    if (r->width_ms > 0 || r->opts.width_ms > 0) {
+        return r->width_ms > 0 ? r->width_ms : r->opts.width_ms;
+    }
     if (n < 2) {
         return 0;
     }
-    int64_t span_ms = (feed_head_id(f) - feed_tail_id(f)) >> ID_TIME_SHIFT;
-    return span_ms / (int64_t)n * (int64_t)(r->opts.limit + 1) * 3 / 2;
+    return window_width_for(feed_tail_id(f), feed_head_id(f), (size_t)n, r->opts.limit + 1);
 }
 
 static void begin_range(struct reader *r, int64_t low, int64_t high)

@@ -26,7 +26,7 @@
 #include "server/core/err.h"
 #include "server/db/db.h"
 
-enum { READER_LIMIT_MAX = 1000, READER_RING_MAX = 300000, READER_RING_SOME = 30000 };
+enum { READER_LIMIT_MAX = 2000, READER_RING_MAX = 300000, READER_RING_SOME = 30000 };
 
 struct reader_item {
     struct event *event; /* owned reference */
@@ -40,6 +40,8 @@ struct reader_opts {
     int64_t low;  /* smallest id wanted */
     int64_t high; /* first id no longer wanted */
     size_t limit;
+    int64_t
+        width_ms; /* oldest first, all rooms: what the page before this one found to be wide enough; 0: none */
     void (*done)(void *ctx);
     void *ctx;
 };
@@ -49,9 +51,10 @@ struct reader {
     struct reader_opts opts;
     struct reader_item *items; /* owned; in the direction of reading */
     size_t n;
-    bool more;    /* there is more behind, or the reading stopped early */
-    bool pending; /* it stopped at a hole */
-    int64_t at;   /* everything up to this id, in the direction of reading, was looked at */
+    bool more;        /* there is more behind, or the reading stopped early */
+    bool pending;     /* it stopped at a hole */
+    int64_t at;       /* everything up to this id, in the direction of reading, was looked at */
+    int64_t width_ms; /* for the next page; 0: nothing was learned */
     enum err_code code;
     struct err err;
 

@@ -11,6 +11,7 @@ static void on_heartbeat(void *ctx)
         return;
     }
     s->beat = true;
+    stream_stall(s);
     stream_wake(s);
 }
 
@@ -134,6 +135,9 @@ static bool next_of_page(struct stream *s)
     size_t at = s->newest_first ? s->reader.n - 1 - s->page_at : s->page_at;
     const struct reader_item *item = &s->reader.items[at];
     s->page_at++;
+    if (!s->newest_first) {
+        s->last_id = item->event->id;
+    }
     stats_inc(a->opts.stats, STAT_STREAM_EVENTS);
     return take(s, item->seq == FEED_NO_SEQ ? frames_make(a->frames, item->event)
                                             : frames_get(a->frames, item->seq, item->event));
@@ -150,6 +154,9 @@ static bool find_next(struct stream *s)
     }
     if (s->ending) {
         return false;
+    }
+    if (s->state == STREAM_STALLED) {
+        stream_catch_up(s);
     }
     if (s->state == STREAM_PAGE && next_of_page(s)) {
         return true;
@@ -168,6 +175,7 @@ int64_t stream_pull(void *ctx, char *out, size_t max)
     struct stream *s = ctx;
     size_t n = 0;
     s->asleep = false;
+    s->pulled_ms = loop_now_ms(s->hub->api->opts.loop);
     while (n < max && (s->cur != NULL || find_next(s)) && !s->broken) {
         size_t left = s->cur->len - s->cur_at;
         size_t part = left < max - n ? left : max - n;

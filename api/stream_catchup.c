@@ -156,6 +156,13 @@ static void reading_ended(struct stream *s)
     s->hub->n_reads--;
 }
 
+static void page_ended(struct stream *s)
+{
+    s->hub->n_pages--;
+    s->hub->n_held -= s->held;
+    s->held = 0;
+}
+
 /* Nothing at or below the id is stored: what came after it may have been removed. */
 static void probe_read(void *ctx, enum err_code code, const struct err *err ATTR_UNUSED,
                        const struct db_rows *rows)
@@ -163,7 +170,7 @@ static void probe_read(void *ctx, enum err_code code, const struct err *err ATTR
     struct stream *s = ctx;
     struct hub *h = s->hub;
     reading_ended(s);
-    h->n_pages--;
+    page_ended(s);
     if (code != ERR_OK) {
         wait_for(s, HUB_DOWN_MS);
     } else {
@@ -184,8 +191,30 @@ static void probe(struct stream *s)
     if (!db_is_up(a->opts.db) || db_query(a->opts.db, sql_stmt(SQL_EVENT_UP_TO), args,
                                           ARRAY_LEN(args), probe_read, s, &err) != ERR_OK) {
         reading_ended(s);
-        s->hub->n_pages--;
+        page_ended(s);
         wait_for(s, HUB_DOWN_MS);
+    }
+}
+
+/* Large while there is room for that, and this client takes them quickly. */
+static size_t page_events(const struct stream *s)
+{
+    size_t n = s->page_events;
+    return n > HUB_PAGE_EVENTS && s->hub->n_held + n <= HUB_HELD_MAX ? n : HUB_PAGE_EVENTS;
+}
+
+static void page_was_taken(struct stream *s)
+{
+    int64_t took_ms = loop_now_ms(s->hub->api->opts.loop) - s->page_ms;
+    size_t n = s->held;
+    if (took_ms > HUB_PAGE_QUICK_MS) {
+        n = HUB_PAGE_EVENTS;
+    } else if (s->reader.more && n < HUB_PAGE_EVENTS_MAX) {
+        n = n * 2 < HUB_PAGE_EVENTS_MAX ? n * 2 : HUB_PAGE_EVENTS_MAX;
+    }
+    s->page_events = n;
+    if (s->reader.width_ms > 0) { /* for a page as large as the next */
+        s->width_ms = s->reader.width_ms * (int64_t)n / (int64_t)s->held;
     }
 }
 
@@ -200,12 +229,16 @@ void stream_read_next(struct stream *s)
         return;
     }
     s->newest_first = s->backlog > 0;
+    s->held = s->newest_first ? s->backlog : page_events(s);
+    h->n_held += s->held;
+    s->page_ms = loop_now_ms(h->api->opts.loop);
     struct reader_opts opts = {
         .filter = s->filter,
         .descending = s->newest_first,
         .low = s->newest_first ? 0 : s->last_id + 1,
         .high = s->newest_first ? s->last_id + 1 : ID_MAX,
-        .limit = s->newest_first ? s->backlog : HUB_PAGE_EVENTS,
+        .limit = s->held,
+        .width_ms = s->width_ms,
         .done = stream_read_done,
         .ctx = s,
     };
@@ -225,11 +258,23 @@ void stream_drop_page(struct stream *s)
         db_forget(h->api->opts.db, s); /* a probe */
         reading_ended(s);
     }
-    h->n_pages--;
+    page_ended(s);
     if (s->reader.items != NULL) {
         reader_deinit(&s->reader);
     }
     s->state = STREAM_WAIT;
+}
+
+void stream_stall(struct stream *s)
+{
+    if (s->state == STREAM_PAGE && !s->newest_first &&
+        loop_now_ms(s->hub->api->opts.loop) - s->pulled_ms > HUB_STALLED_MS) {
+        stats_inc(s->hub->api->opts.stats, STAT_STREAM_STALLED);
+        stream_drop_page(s);
+        s->state = STREAM_STALLED;
+        s->page_events = HUB_PAGE_EVENTS;
+        hub_serve_line(s->hub);
+    }
 }
 
 static void stream_read_done(void *ctx)
@@ -245,6 +290,7 @@ static void stream_read_done(void *ctx)
         wait_for(s, HUB_DOWN_MS);
     } else if (r->n > 0) { /* of a backlog, what the ring had is better than nothing */
         s->page_at = 0;
+        s->pulled_ms = loop_now_ms(h->api->opts.loop);
         stream_wake(s);
     } else {
         stream_page_done(s);
@@ -257,6 +303,9 @@ void stream_page_done(struct stream *s)
     struct hub *h = s->hub;
     bool hole = s->reader.pending && !s->newest_first;
     int64_t at = s->reader.at;
+    if (!s->newest_first) {
+        page_was_taken(s);
+    }
     stream_drop_page(s);
     if (s->newest_first) {
         s->newest_first = false;

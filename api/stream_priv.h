@@ -1,13 +1,15 @@
 /* api/stream_priv.h - one live stream, and the hub that wakes it.
  *
  *      START --> RING <-> LINE -> READ -> PAGE -> (RING or LINE)
- *                          ^------ WAIT <---'
+ *                         ^ ^------ WAIT <---'|
+ *                         `------- STALLED <--'
  *
  *   RING  follows the ring at `next`
  *   LINE  is behind the ring and waits for its turn to read
  *   READ  a reader is under way
  *   PAGE  what was read is being sent
  *   WAIT  for the database to come back, or to catch up
+ *   STALLED  its client took nothing of the page, which was dropped: with the next pull it stands in line again
  *
  * Threading:  loop thread only.
  */
@@ -21,7 +23,14 @@
 #include "server/feed/feed.h"
 #include "server/loop/loop.h"
 
-enum stream_state { STREAM_RING, STREAM_LINE, STREAM_READ, STREAM_PAGE, STREAM_WAIT };
+enum stream_state {
+    STREAM_RING,
+    STREAM_LINE,
+    STREAM_READ,
+    STREAM_PAGE,
+    STREAM_WAIT,
+    STREAM_STALLED
+};
 enum { STREAM_CONTROLS = 2 };
 
 struct stream {
@@ -46,6 +55,11 @@ struct stream {
     size_t backlog;       /* still to be read, before anything else */
     struct reader reader; /* READ and PAGE */
     size_t page_at;
+    size_t page_events; /* of the next page; 0: the first size */
+    size_t held;        /* events that READ or PAGE may hold */
+    int64_t page_ms;    /* mono: when the page was asked for */
+    int64_t pulled_ms;  /* mono: when its client last had room for something */
+    int64_t width_ms;   /* of ids, that the last page found to be wide enough for one */
     struct loop_timer heartbeat;
     struct loop_timer again; /* WAIT */
     int64_t end_ms;          /* mono */
@@ -57,6 +71,7 @@ struct hub {
     struct list line;
     size_t n_reads;
     size_t n_pages;          /* streams in READ or PAGE */
+    size_t n_held;           /* events that they may hold */
     struct frame *heartbeat; /* owned */
     struct feed_reader reader;
     struct loop_timer flush;
@@ -82,6 +97,8 @@ void stream_catch_up(struct stream *s);  /* into RING or LINE */
 void stream_read_next(struct stream *s); /* its turn has come */
 void stream_page_done(struct stream *s); /* in PAGE: all of it was taken */
 void stream_drop_page(struct stream *s); /* in whatever state */
+void stream_stall(
+    struct stream *s); /* drops the page of a client that has taken nothing for long */
 void stream_control(struct stream *s, struct frame *take);
 /* hub.c */
 void hub_serve_line(struct hub *h);

@@ -5,7 +5,7 @@
 
 #define WINDOW_MS (INT64_C(1) << ID_TIME_SHIFT)
 #define WINDOW_FIRST_MS INT64_C(60000)
-#define WINDOW_MIN_MS INT64_C(1000)
+#define WINDOW_MIN_MS INT64_C(20)
 #define WINDOW_PROBE_MS INT64_C(3600000) /* wider than this is probed first */
 #define WINDOW_ROOM_FIRST_MS (INT64_C(2) * 86400000)
 enum { WINDOW_GROW = 2, WINDOW_GROW_EMPTY = 4, WINDOW_ROOM_GROW = 16, WINDOW_CUT = 8 };
@@ -107,4 +107,14 @@ void window_probed(struct window *w, size_t n)
     int64_t tried = w->high - w->low < w->width ? w->high - w->low : w->width;
     int64_t least = WINDOW_PROBE_MS * WINDOW_MS / WINDOW_CUT;
     w->width = tried / WINDOW_CUT > least ? tried / WINDOW_CUT : least;
+}
+
+int64_t window_width_for(int64_t low, int64_t last, size_t n, size_t want)
+{
+    /* A quarter more, so that one window mostly does. */
+    int64_t span_ms = ((last - low) >> ID_TIME_SHIFT) + 1;
+    int64_t ms =
+        span_ms / (int64_t)n * (int64_t)want + span_ms % (int64_t)n * (int64_t)want / (int64_t)n;
+    ms += ms / 4;
+    return ms > 0 ? ms : 1;
 }

@@ -38,7 +38,8 @@ struct window {
     unsigned steps;
 };
 
-/* width_ms: a first guess; 0 for none. For all rooms it is kept within bounds. */
+/* width_ms: a first guess; 0 for none. For all rooms it is kept within bounds: too narrow costs a few steps, too wide
+ * sorts all that is in it. */
 void window_init(struct window *w, bool descending, bool by_room, int64_t width_ms);
 void window_range(struct window *w, int64_t low, int64_t high, size_t need);
 enum window_step window_next(struct window *w, int64_t *ret_low, int64_t *ret_high);
@@ -46,3 +47,5 @@ void window_rows(struct window *w, size_t n);
 void window_probed(struct window *w, size_t n);
 /* True when the whole range was read. */
 bool window_is_through(const struct window *w);
+/* What to guess next time, in ms, at least 1: rows were `n` within the ids [low, last], and `want` of them make a page. */
+int64_t window_width_for(int64_t low, int64_t last, size_t n, size_t want);

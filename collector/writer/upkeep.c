@@ -12,9 +12,11 @@ enum {
     TICK_MS = 2000,
     MINUTE_MS = 60000,
     HOUR_MS = 3600000,
-    CLOSE_AFTER_MS = 2000, /* a minute is rolled up this long after its end */
-    ROLLUP_STEP = 60,      /* minutes per statement */
-    DIRTY_STEP = 500,      /* minutes of rooms per statement */
+    SUMMARIZE_ROWS = 50000, /* about 7 MB of the table: some ms to read */
+    SUMMARIZE_MIN_MS = 500, /* between two of them */
+    CLOSE_AFTER_MS = 2000,  /* a minute is rolled up this long after its end */
+    ROLLUP_STEP = 60,       /* minutes per statement */
+    DIRTY_STEP = 500,       /* minutes of rooms per statement */
     DIRTY_MS = 5000,
     DAYS_AHEAD = 3,
     DAYS_BACK_MAX = 60, /* a mark older than this does not ask for partitions */
@@ -34,7 +36,8 @@ enum task {
     TASK_COMMIT,
     TASK_ROLLBACK,
     TASK_DIRTY,
-    TASK_SUMMARIZE
+    TASK_SUMMARIZE,
+    TASK_ANALYZE,
 };
 
 struct upkeep {
@@ -48,6 +51,7 @@ struct upkeep {
     bool ready;                /* on_ready was called */
     bool failing;              /* the last task failed: log the next success */
     bool heal;                 /* rows are in the default partition */
+    bool analyze;              /* is due */
     bool healed;               /* tried since the last regular alarm */
     bool rollup_begun;         /* the mark exists */
     bool rollup_known;         /* rollup_next is what the database says */
@@ -59,6 +63,12 @@ struct upkeep {
     int64_t alarm_due_ms;
     int64_t summarize_due_ms;
     int64_t dirty_due_ms;
+    int64_t summarize_not_before_ms;
+    size_t unsummarized;     /* rows written since the last one began */
+    size_t being_summarized; /* so many of them by the running one */
+    size_t written;          /* rows since start, or since a day began */
+    size_t analyze_at;       /* so many of them; doubles */
+    int64_t written_day;
     void (*closed)(void *ctx);
     void *closed_ctx;
 };
@@ -142,9 +152,22 @@ static const struct db_stmt summarize_stmt = {
     .sql = "SELECT coalesce(sum(brin_summarize_new_values(i.inhrelid)), 0) FROM pg_inherits AS i "
            "JOIN pg_index AS x ON x.indexrelid = i.inhrelid "
            "WHERE i.inhparent = 'event_id_brin'::regclass AND x.indrelid IN "
-           "(to_regclass('event_' || to_char(now() AT TIME ZONE 'UTC', 'YYYYMMDD')), "
+           "(to_regclass('event_' || to_char(timestamp '2020-01-01' + ($1::int8 >> 22) * "
+           "interval '1 ms', 'YYYYMMDD')), "
+           "to_regclass('event_' || to_char(now() AT TIME ZONE 'UTC', 'YYYYMMDD')), "
            "to_regclass('event_' || to_char((now() AT TIME ZONE 'UTC') - interval '1 day', "
            "'YYYYMMDD')))",
+};
+
+/* A utility statement takes no parameters: the day of the mark is looked up. */
+static const struct db_stmt analyze_stmt = {
+    .name = "upkeep_analyze",
+    .sql =
+        "DO $$ DECLARE part regclass; BEGIN FOR part IN SELECT DISTINCT c FROM (SELECT to_regclass("
+        "'event_' || to_char(timestamp '2020-01-01' + (last_id >> 22) * interval '1 ms', "
+        "'YYYYMMDD')) AS c "
+        "FROM writer_mark) AS x WHERE c IS NOT NULL "
+        "LOOP EXECUTE format('ANALYZE %s (id)', part); END LOOP; END $$",
 };
 
 static const char *const task_names[] = {
@@ -161,8 +184,9 @@ static const char *const task_names[] = {
     [TASK_ROLLBACK] = "roll-up",
     [TASK_DIRTY] = "minutes to be counted again",
     [TASK_SUMMARIZE] = "summarize",
+    [TASK_ANALYZE] = "analyze",
 };
-static_assert(ARRAY_LEN(task_names) == TASK_SUMMARIZE + 1, "one name per task");
+static_assert(ARRAY_LEN(task_names) == TASK_ANALYZE + 1, "one name per task");
 
 static void next_task(struct upkeep *u);
 static bool continue_rollup(struct upkeep *u, enum task done);
@@ -178,6 +202,12 @@ static void failed(struct upkeep *u, enum task task, const struct err *err)
     u->rollup_known = false;
     u->rollup_to = u->rollup_next;
     u->in_transaction = task >= TASK_LOCK && task <= TASK_COMMIT;
+    if (task == TASK_ANALYZE) {
+        u->analyze = false; /* with the next minute: it must not keep the roll-up from running */
+    } else if (task == TASK_SUMMARIZE) {
+        u->summarize_due_ms = loop_now_ms(u->loop) + MINUTE_MS;
+        u->summarize_not_before_ms = u->summarize_due_ms;
+    }
 }
 
 /* A regular look may order the rows to be moved; the look after that only says what is left. */
@@ -231,6 +261,14 @@ static void succeeded(struct upkeep *u, enum task task, const struct db_rows *ro
         break;
     case TASK_SUMMARIZE:
         u->summarize_due_ms = loop_now_ms(u->loop) + MINUTE_MS;
+        u->summarize_not_before_ms = loop_now_ms(u->loop) + SUMMARIZE_MIN_MS;
+        u->unsummarized -= u->being_summarized;
+        u->analyze = u->written >= u->analyze_at;
+        break;
+    case TASK_ANALYZE:
+        u->analyze = false;
+        stats_inc(u->stats, STAT_UPKEEP_ANALYZED);
+        u->analyze_at = u->written > SUMMARIZE_ROWS / 2 ? u->written * 2 : SUMMARIZE_ROWS;
         break;
     case TASK_ROLLUP_INIT:
         u->rollup_begun = true;
@@ -349,9 +387,16 @@ static bool continue_rollup(struct upkeep *u, enum task done)
     case TASK_ROLLBACK:
     case TASK_DIRTY:
     case TASK_SUMMARIZE:
+    case TASK_ANALYZE:
         break;
     }
     return false;
+}
+
+static bool summarize_is_due(const struct upkeep *u, int64_t now)
+{
+    return now >= u->summarize_due_ms ||
+           (u->unsummarized >= SUMMARIZE_ROWS && now >= u->summarize_not_before_ms);
 }
 
 static void next_task(struct upkeep *u)
@@ -375,8 +420,13 @@ static void next_task(struct upkeep *u)
         run(u, TASK_ALARM, &alarm_stmt, NULL, 0);
     } else if (u->heal) {
         run(u, TASK_HEAL, &heal_stmt, NULL, 0);
-    } else if (now >= u->summarize_due_ms) {
-        run(u, TASK_SUMMARIZE, &summarize_stmt, NULL, 0);
+    } else if (u->analyze) {
+        run(u, TASK_ANALYZE, &analyze_stmt, NULL, 0);
+    } else if (summarize_is_due(u, now)) {
+        int64_t mark = u->opts.mark_id(u->opts.ctx);
+        const struct db_arg args[] = {DB_ARG_I64(mark > 0 ? mark : 0)};
+        u->being_summarized = u->unsummarized;
+        run(u, TASK_SUMMARIZE, &summarize_stmt, args, ARRAY_LEN(args));
     } else if (!u->rollup_known || closed_minutes(u) > u->rollup_next) {
         u->rewound = false;
         run(u, TASK_BEGIN, &begin_stmt, NULL, 0);
@@ -444,6 +494,22 @@ int32_t upkeep_rolled_to(const struct upkeep *u)
         return u->rollup_to;
     }
     return u->rollup_known ? u->rollup_next : INT32_MAX;
+}
+
+void upkeep_written(struct upkeep *u, size_t rows)
+{
+    int64_t day =
+        u->opts.mark_id(u->opts.ctx) / (id_first_of_ms(ID_EPOCH_MS + 24 * (int64_t)HOUR_MS));
+    if (day != u->written_day) { /* a new partition, without statistics */
+        u->written_day = day;
+        u->written = 0;
+        u->analyze_at = SUMMARIZE_ROWS;
+    }
+    u->unsummarized += rows;
+    u->written += rows;
+    if (u->unsummarized >= SUMMARIZE_ROWS) {
+        next_task(u);
+    }
 }
 
 void upkeep_rewound(struct upkeep *u)

@@ -8,7 +8,10 @@
  *   roll-up      every few seconds: minutes that are over and completely written, in steps of at most an hour
  *                What is written into a minute that is rolled up already takes the mark back (writer: STEP_REWIND)
  *   dirty        every few seconds: minutes of table minute_dirty (reparse) are counted again
- *   summarize    each minute: the newest partitions, so that all-room windows stay quick
+ *   summarize    each minute, and when many rows were written since: the newest partitions and that of the mark, so
+ *                that all-room windows stay quick. What is not summarized is read by each of them
+ *   analyze      after that, each time the rows written since start have doubled: the ids of those partitions. Without
+ *                statistics the server reads a partition from end to end for each window, and autovacuum's come late
  *
  * Threading:  loop thread only.
  * Errors:     logged once per change, tried again with the next tick.
@@ -16,6 +19,7 @@
 #pragma once
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 struct loop;
@@ -35,5 +39,6 @@ struct upkeep *upkeep_new(struct loop *loop, const struct upkeep_opts *opts, str
 void upkeep_start(struct upkeep *u); /* the mark is known */
 /* No minute from here on is rolled up, nor being counted now. INT32_MAX: not known. */
 int32_t upkeep_rolled_to(const struct upkeep *u);
+void upkeep_written(struct upkeep *u, size_t rows); /* a batch of so many was committed */
 void upkeep_rewound(struct upkeep *u); /* the mark in the database is another one now */
 void upkeep_close(struct upkeep *u, void (*closed)(void *ctx), void *ctx);

@@ -109,6 +109,7 @@ static void batch_committed(struct writer *w)
     if (w->rewound) {
         upkeep_rewound(w->upkeep);
     }
+    upkeep_written(w->upkeep, w->n_stored);
     bool full = w->batch_full;
     if (w->cap_rows < w->opts.batch_rows) {
         w->cap_rows = w->cap_rows * 2 < w->opts.batch_rows ? w->cap_rows * 2 : w->opts.batch_rows;

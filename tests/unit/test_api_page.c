@@ -329,6 +329,17 @@ static void test_windows(void **state)
     free(ids);
 }
 
+/* What a page has found makes the next window neither too narrow for it nor much too wide. */
+static void test_window_width(void **state ATTR_UNUSED)
+{
+    const int64_t low = id_first_of_ms(NOW);
+    assert_int_equal(window_width_for(low, id_first_of_ms(NOW + 999), 2000, 2000), 1250);
+    assert_int_equal(window_width_for(low, id_first_of_ms(NOW + 999), 4000, 200), 62);
+    assert_int_equal(window_width_for(low, id_first_of_ms(NOW + 9999), 20, 2000), 1250000);
+    assert_int_equal(window_width_for(low, low, 5000, 1), 1); /* all in one ms: 0 is no guess */
+    assert_true(window_width_for(0, ID_MAX, 16, 2001) > 0);
+}
+
 /* A table where every probe says "much" and every window is empty must still end, honestly. */
 static void test_window_budget(void **state)
 {
@@ -393,6 +404,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(test_stopped_early),
         cmocka_unit_test(test_cursor_checks),
         cmocka_unit_test(test_windows),
+        cmocka_unit_test(test_window_width),
         cmocka_unit_test(test_window_budget),
         cmocka_unit_test(test_statements),
     };

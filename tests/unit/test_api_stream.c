@@ -311,6 +311,44 @@ static void test_reset(void **state)
     sse_close(&c);
 }
 
+/* Events [from, to) of what was published, those of the room only (0: all), and nothing else: taken apart once, here.
+ * sse_next would join many MB again for each event. */
+static void expect_body(struct fixture *f, struct sse_client *c, size_t from, size_t to,
+                        int64_t room)
+{
+    const char *end = NULL;
+    char last[40];
+    size_t newest = to - 1;
+    while (room != 0 && f->app.events[newest]->room_id != room) {
+        newest--;
+    }
+    (void)snprintf(last, sizeof(last), "\nid: %lld\n", (long long)f->app.events[newest]->id);
+    for (unsigned i = 0; i < 20000 && end == NULL; i++) {
+        clock_fake_advance(&f->app.clock, 10); /* it may wait for the database at a hole */
+        http_client_turn(f->app.loop);
+        struct str in = http_client_received(c->http);
+        size_t tail = in.len > 9000 ? 9000 : in.len;
+        end = memmem(in.ptr + in.len - tail, tail, last, strlen(last));
+    }
+    assert_non_null(end);
+    struct http_reply r;
+    assert_true(http_client_peek(c->http, false, &r));
+    struct str rest = r.body;
+    for (size_t i = from; i < to; i++) {
+        if (room == 0 || f->app.events[i]->room_id == room) {
+            char id[40];
+            int n = snprintf(id, sizeof(id), "id: %lld\nevent: danmaku\n",
+                             (long long)f->app.events[i]->id);
+            const char *at = memmem(rest.ptr, rest.len, "id: ", 4);
+            assert_non_null(at);
+            rest = str_sub(rest, (size_t)(at - rest.ptr), rest.len);
+            assert_true(str_starts(rest, (struct str){id, (size_t)n}));
+            rest = str_sub(rest, (size_t)n, rest.len);
+        }
+    }
+    assert_null(memmem(rest.ptr, rest.len, "id: ", 4));
+}
+
 /* A client that stops reading costs a cursor: the ring laps it, others go on, and it misses nothing in the end. */
 static void test_slow_client(void **state)
 {
@@ -335,37 +373,56 @@ static void test_slow_client(void **state)
     }
     commit(f, f->app.n);
     http_client_start_reading(slow.http);
-    const char *end = NULL;
-    char last[40];
-    (void)snprintf(last, sizeof(last), "\nid: %lld\n", (long long)f->app.events[N - 1]->id);
-    for (unsigned i = 0; i < 20000 && end == NULL; i++) {
-        clock_fake_advance(&f->app.clock, 10); /* it may wait for the database at a hole */
-        http_client_turn(f->app.loop);
-        struct str in = http_client_received(slow.http);
-        size_t tail = in.len > 9000 ? 9000 : in.len;
-        end = memmem(in.ptr + in.len - tail, tail, last, strlen(last));
-    }
-    assert_non_null(end);
+    expect_body(f, &slow, 0, N, ROOM);
     assert_true(stats_get(f->app.stats, STAT_STREAM_LAPPED) >= 1);
-    /* Taken apart once, here: sse_next would join these 16 MB again for each event. */
-    struct http_reply r;
-    assert_true(http_client_peek(slow.http, false, &r));
-    struct str rest = r.body;
-    for (size_t i = 0; i < N; i++) {
-        if (f->app.events[i]->room_id == ROOM) {
-            char id[40];
-            int n = snprintf(id, sizeof(id), "id: %lld\nevent: danmaku\n",
-                             (long long)f->app.events[i]->id);
-            const char *at = memmem(rest.ptr, rest.len, "id: ", 4);
-            assert_non_null(at);
-            rest = str_sub(rest, (size_t)(at - rest.ptr), rest.len);
-            assert_true(str_starts(rest, (struct str){id, (size_t)n}));
-            rest = str_sub(rest, (size_t)n, rest.len);
-        }
-    }
-    assert_null(memmem(rest.ptr, rest.len, "id: ", 4));
     sse_close(&slow);
     sse_close(&quick);
+}
+
+/* A quick client gets larger and larger pages: catching up is not a question of round trips. */
+static void test_pages_grow(void **state)
+{
+    struct fixture *f = *state;
+    enum { N = 10000 };
+    struct sse_client c;
+    say(f, ROOM, N);
+    commit(f, N);
+    open_at(f, &c, "", f->app.events[0]->id);
+    expect_body(f, &c, 1, N, 0);
+    assert_in_range(stats_get(f->app.stats, STAT_STREAM_PAGES), 1, 12);
+    sse_close(&c);
+}
+
+/* One that takes nothing holds no page for long, and goes on where it was. */
+static void test_stalled_client(void **state)
+{
+    struct fixture *f = *state;
+    enum { N = 4000 }; /* 16 MB: more than the sockets buffer */
+    struct sse_client c;
+    char text[4001];
+    memset(text, 'x', sizeof(text) - 1);
+    text[sizeof(text) - 1] = '\0';
+    for (size_t i = 0; i < N; i++) {
+        (void)api_app_say(&f->app, ROOM, text);
+    }
+    commit(f, N);
+    open_at(f, &c, "", f->app.events[0]->id);
+    http_client_stop_reading(c.http);
+    for (int i = 0; i < 1000 && stats_get(f->app.stats, STAT_STREAM_STALLED) == 0; i++) {
+        turns(f, QUIET_TURNS);
+        clock_fake_advance(&f->app.clock, HUB_STALLED_MS / 2);
+    }
+    assert_int_equal(stats_get(f->app.stats, STAT_STREAM_STALLED), 1);
+    int64_t pages = stats_get(f->app.stats, STAT_STREAM_PAGES);
+    for (int i = 0; i < 10; i++) { /* it is not read again for a client that is still away */
+        turns(f, QUIET_TURNS);
+        clock_fake_advance(&f->app.clock, HUB_HEARTBEAT_MS);
+    }
+    assert_int_equal(stats_get(f->app.stats, STAT_STREAM_PAGES), pages);
+    http_client_start_reading(c.http);
+    expect_body(f, &c, 1, N, 0);
+    assert_true(stats_get(f->app.stats, STAT_STREAM_PAGES) > pages);
+    sse_close(&c);
 }
 
 /* A filter that skips much must neither starve the loop nor lose the one event that fits. */
@@ -620,6 +677,8 @@ int main(int argc, char **argv)
         cmocka_unit_test_setup_teardown(test_database_away, setup, teardown),
         cmocka_unit_test_setup_teardown(test_reset, setup, teardown),
         cmocka_unit_test_setup_teardown(test_slow_client, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_pages_grow, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_stalled_client, setup, teardown),
         cmocka_unit_test_setup_teardown(test_skipping, setup, teardown),
         cmocka_unit_test_setup_teardown(test_skipping_many, setup, teardown),
         cmocka_unit_test_setup_teardown(test_heartbeat_and_rotation, setup, teardown),

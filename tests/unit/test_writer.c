@@ -676,12 +676,34 @@ static void random_faults(void **state)
     writer_rig_check(r, n_parked);
 }
 
+static bool is_analyzed(struct writer_rig *r)
+{
+    return stats_get(r->stats, STAT_UPKEEP_ANALYZED) >= 2;
+}
+
+/* Many rows at once, as after an outage: windows of ids must not wait for autovacuum to become quick. */
+static void many_rows_are_known_to_the_planner(void **state)
+{
+    struct writer_rig *r = *state;
+    struct writer_opts opts = writer_rig_opts(r);
+    opts.batch_rows = 5000;
+    writer_rig_add(r, 60000);
+    writer_rig_open(r, &opts);
+    assert_true(writer_rig_until_written(r));
+    assert_true(writer_rig_until(r, is_analyzed)); /* at start, and then behind the rows */
+    assert_int_equal(writer_rig_i64(r,
+                                    "SELECT count(*) FROM pg_stats WHERE tablename LIKE 'event_2%' "
+                                    "AND attname = 'id' AND correlation > 0.99"),
+                     1);
+}
+
 int main(int argc, char **argv)
 {
 #define CASE(fn) cmocka_unit_test_setup_teardown(fn, setup, teardown)
     static const struct CMUnitTest tests[] = {
         CASE(writes_and_goes_on),
         CASE(columns_read_back),
+        CASE(many_rows_are_known_to_the_planner),
         CASE(continues_behind_the_mark),
         CASE(mark_ahead_of_the_source),
         CASE(restart_goes_on),
