@@ -14,6 +14,36 @@ SET client_min_messages = warning;
 SET row_security = off;
 
 --
+-- Name: audience_make_day(date); Type: FUNCTION; Schema: public; Owner: -
+--
+
+CREATE FUNCTION public.audience_make_day(day date) RETURNS boolean
+    LANGUAGE plpgsql
+    SET lock_timeout TO '2s'
+    AS $$
+DECLARE
+    name text := 'audience_' || to_char(day, 'YYYYMMDD');
+    low int8 := extract(epoch FROM day::timestamp)::int8 * 1000;
+    high int8 := extract(epoch FROM (day + 1)::timestamp)::int8 * 1000;
+BEGIN
+    IF to_regclass(quote_ident(name)) IS NOT NULL THEN
+        RETURN false;
+    END IF;
+    PERFORM pg_advisory_xact_lock(7236812340044);
+    IF to_regclass(quote_ident(name)) IS NOT NULL THEN
+        RETURN false;
+    END IF;
+    EXECUTE format('CREATE TABLE %I (LIKE audience INCLUDING DEFAULTS INCLUDING CONSTRAINTS INCLUDING STORAGE)', name);
+    IF EXISTS (SELECT FROM audience_default WHERE at_ms >= low AND at_ms < high) THEN
+        LOCK TABLE audience_default IN SHARE ROW EXCLUSIVE MODE;
+        EXECUTE format('WITH moved AS (DELETE FROM audience_default WHERE at_ms >= %s AND at_ms < %s RETURNING *)'
+                       ' INSERT INTO %I SELECT * FROM moved', low, high, name);
+    END IF;
+    EXECUTE format('ALTER TABLE audience ATTACH PARTITION %I FOR VALUES FROM (%s) TO (%s)', name, low, high);
+    RETURN true;
+END $$;
+
+--
 -- Name: event_make_day(date); Type: FUNCTION; Schema: public; Owner: -
 --
 
@@ -125,6 +155,39 @@ CREATE TABLE public.api_token (
     scopes text[] NOT NULL,
     created_ms bigint NOT NULL,
     expires_ms bigint
+);
+
+--
+-- Name: audience; Type: TABLE; Schema: public; Owner: -
+--
+
+CREATE TABLE public.audience (
+    room_id bigint NOT NULL,
+    at_ms bigint NOT NULL,
+    online bigint,
+    watched bigint,
+    likes bigint,
+    popularity bigint,
+    followers bigint,
+    rank_users integer,
+    fans_club integer
+)
+PARTITION BY RANGE (at_ms);
+
+--
+-- Name: audience_default; Type: TABLE; Schema: public; Owner: -
+--
+
+CREATE TABLE public.audience_default (
+    room_id bigint NOT NULL,
+    at_ms bigint NOT NULL,
+    online bigint,
+    watched bigint,
+    likes bigint,
+    popularity bigint,
+    followers bigint,
+    rank_users integer,
+    fans_club integer
 );
 
 --
@@ -491,6 +554,12 @@ CREATE TABLE public.writer_mark (
 );
 
 --
+-- Name: audience_default; Type: TABLE ATTACH; Schema: public; Owner: -
+--
+
+ALTER TABLE ONLY public.audience ATTACH PARTITION public.audience_default DEFAULT;
+
+--
 -- Name: event_default; Type: TABLE ATTACH; Schema: public; Owner: -
 --
 
@@ -522,6 +591,20 @@ ALTER TABLE ONLY public.api_token
 
 ALTER TABLE ONLY public.api_token
     ADD CONSTRAINT api_token_pkey PRIMARY KEY (name);
+
+--
+-- Name: audience audience_pkey; Type: CONSTRAINT; Schema: public; Owner: -
+--
+
+ALTER TABLE ONLY public.audience
+    ADD CONSTRAINT audience_pkey PRIMARY KEY (room_id, at_ms);
+
+--
+-- Name: audience_default audience_default_pkey; Type: CONSTRAINT; Schema: public; Owner: -
+--
+
+ALTER TABLE ONLY public.audience_default
+    ADD CONSTRAINT audience_default_pkey PRIMARY KEY (room_id, at_ms);
 
 --
 -- Name: backfill_mark backfill_mark_pkey; Type: CONSTRAINT; Schema: public; Owner: -
@@ -747,6 +830,12 @@ CREATE INDEX session_end ON public.session USING btree (end_id);
 --
 
 CREATE INDEX session_open ON public.session USING btree (room_id) WHERE (end_id IS NULL);
+
+--
+-- Name: audience_default_pkey; Type: INDEX ATTACH; Schema: public; Owner: -
+--
+
+ALTER INDEX public.audience_pkey ATTACH PARTITION public.audience_default_pkey;
 
 --
 -- Name: event_default_id_idx; Type: INDEX ATTACH; Schema: public; Owner: -

@@ -116,6 +116,9 @@ enum {
     SEGMENT_COL_PARENT_AREA,
 };
 
+/* Columns of AUDIENCE; the figures follow ONLINE. */
+enum { AUDIENCE_COL_AT_MS, AUDIENCE_COL_ONLINE };
+
 /* Columns of TOKENS: hash as hexadecimal digits, scopes joined by commas. */
 enum {
     TOKEN_COL_NAME,

@@ -1,11 +1,13 @@
-/* Sessions: messages as they are published, connections and polling, on their way into the tables session and
- * session_segment.
+/* Sessions and audience figures: messages as they are published, connections and polling, on their way into the tables session,
+ * session_segment and audience.
  *
  * A start reads what is stored, then the messages behind session_mark: those in the database here, those in the spool as
  * the ring is warmed with them. So a session that began while the database was away outlives kill -9. */
 #include "server/app/app_priv.h"
 
 #include "api/query/event_row.h"
+#include "collector/audience.h"
+#include "collector/audience_store.h"
 #include "collector/fleet.h"
 #include "collector/session.h"
 #include "collector/session_store.h"
@@ -19,10 +21,14 @@ enum {
     BACK_MS = 10 * 60 * 1000, /* without a mark: as far as the ring is warmed */
 };
 
+#define SITE_URL "https://api.live.bilibili.com" /* the default of upstream_url */
+
 struct app_sessions {
     struct sessions *sessions;   /* owned, as all below */
     struct session_store *store; /* NULL: no database any more */
     struct status_poll *poll;
+    struct audience *audience;
+    struct audience_store *figures; /* NULL: no database any more */
     struct loop_timer tick;
     int64_t interval_ms; /* of the poll */
     int64_t fed_id;      /* newest event seen */
@@ -70,6 +76,14 @@ static void store_has_room(void *ctx)
     sessions_put_open(app->sessions->sessions);
 }
 
+static void on_figures(void *ctx, const struct audience_row *row)
+{
+    struct app *app = ctx;
+    if (app->sessions->figures != NULL) {
+        audience_store_put(app->sessions->figures, row);
+    }
+}
+
 /* ---- polling ---- */
 
 struct ids {
@@ -83,6 +97,19 @@ static bool take_id(void *ctx, const struct collector_room_info *info)
     struct ids *ids = ctx;
     ids->ids[ids->n++] = info->room_id;
     return ids->n < ids->max;
+}
+
+static void poll_status(void *ctx, const int64_t *room_ids, size_t n, upstream_rooms_fn *done,
+                        void *done_ctx)
+{
+    struct app *app = ctx;
+    upstream_status(app->upstream, room_ids, n, done, done_ctx);
+}
+
+/* Who names danmaku hosts by hand does not want the site to be asked, unless a site is named too. */
+static bool polls(const struct config *config)
+{
+    return config->upstream_hosts.n == 0 || !str_eq(str_of(config->upstream_url), STR(SITE_URL));
 }
 
 static size_t poll_rooms(void *ctx, int64_t *ret, size_t max)
@@ -99,9 +126,14 @@ static void poll_answer(void *ctx, const struct upstream_room *room, int64_t ask
 {
     struct app *app = ctx;
     fleet_note_room(app->fleet, room);
-    if (app->phase == APP_RUNNING) {
-        sessions_poll(app->sessions->sessions, room, asked_ms);
+    if (app->phase != APP_RUNNING) {
+        return;
     }
+    const int64_t now = loop_wall_ms(app->loop);
+    struct audience *a = app->sessions->audience;
+    sessions_poll(app->sessions->sessions, room, asked_ms);
+    audience_set(a, room->room_id, AUDIENCE_popularity, room->popularity, now);
+    audience_set(a, room->room_id, AUDIENCE_followers, room->followers, now);
 }
 
 /* ---- connections ---- */
@@ -109,9 +141,16 @@ static void poll_answer(void *ctx, const struct upstream_room *room, int64_t ask
 static bool note_link(void *ctx, const struct collector_room_info *info)
 {
     struct app *app = ctx;
-    if (sessions_link(app->sessions->sessions, info->room_id, info->connected_since_ms,
-                      loop_wall_ms(app->loop))) {
-        (void)status_poll_ask(app->sessions->poll, info->room_id);
+    struct app_sessions *s = app->sessions;
+    const int64_t now = loop_wall_ms(app->loop);
+    struct session newest = {0};
+    if (sessions_link(s->sessions, info->room_id, info->connected_since_ms, now)) {
+        (void)status_poll_ask(s->poll, info->room_id);
+    }
+    const bool live = sessions_room(s->sessions, info->room_id, &newest) && newest.end_id == 0;
+    audience_look(s->audience, info->room_id, info->connected_since_ms, live, now);
+    if (info->connected_since_ms != 0) {
+        audience_set(s->audience, info->room_id, AUDIENCE_popularity, info->popularity, now);
     }
     return true;
 }
@@ -136,6 +175,9 @@ void app_sessions_event(struct app *app, const struct event *e)
 {
     struct app_sessions *s = app->sessions;
     sessions_event(s->sessions, e);
+    if (app->phase != APP_STARTING) { /* what is read again has its rows */
+        audience_event(s->audience, e);
+    }
     s->fed_id = e->id > s->fed_id ? e->id : s->fed_id;
 }
 
@@ -228,6 +270,7 @@ void app_sessions_start(struct app *app)
 {
     loop_timer_start(&app->sessions->tick, TICK_MS, TICK_MS);
     status_poll_start(app->sessions->poll);
+    audience_store_start(app->sessions->figures);
 }
 
 void app_sessions_open(struct app *app)
@@ -252,14 +295,19 @@ void app_sessions_open(struct app *app)
     const struct status_poll_opts poll = {
         .interval_ms = app->config->status_interval,
         .rooms = poll_rooms,
+        .status = polls(app->config) ? poll_status : NULL,
+        .status_ctx = app,
         .answer = poll_answer,
         .ctx = app,
     };
+    const struct audience_opts audience = {.max_rooms = ROOMS_MAX, .put = on_figures, .ctx = app};
     app->sessions = s;
     s->interval_ms = poll.interval_ms;
     s->sessions = sessions_new(&sessions, app->stats);
     s->store = session_store_new(app->loop, &store, app->stats);
     s->poll = status_poll_new(app->loop, &poll, app->stats);
+    s->audience = audience_new(&audience, app->stats);
+    s->figures = audience_store_new(app->loop, app->db, app->stats);
     loop_timer_init(&s->tick, app->loop, on_tick, app);
 }
 
@@ -274,12 +322,14 @@ void app_sessions_stop(struct app *app)
 void app_sessions_close(struct app *app)
 {
     session_store_free(TAKE_PTR(app->sessions->store));
+    audience_store_free(TAKE_PTR(app->sessions->figures));
 }
 
 void app_sessions_free(struct app *app)
 {
     if (app->sessions != NULL) {
         sessions_free(app->sessions->sessions);
+        audience_free(app->sessions->audience);
         mem_free(TAKE_PTR(app->sessions));
     }
 }

@@ -7,7 +7,7 @@ import harness
 from harness import wait_for
 
 KEY = "8800000000000000001"
-PATHS = ["/api/v1/rooms/{room}/sessions", "/api/v1/sessions/12345"]
+PATHS = ["/api/v1/rooms/{room}/sessions", "/api/v1/rooms/{room}/audience", "/api/v1/sessions/12345"]
 
 
 def live(key=KEY, live_time=None, room=0):
@@ -193,3 +193,70 @@ def test_tokens(sim, danmakud, postgres, database):
         path = path.format(room=w.room)
         assert problem(w.d.get(path)) == (401, "unauthenticated")
         assert problem(w.d.get(path, headers=head)) == (403, "forbidden")
+
+
+def figures(d, room, **params):
+    r = d.json(f"/api/v1/rooms/{room}/audience", **params)["data"]
+    return r, [dict(zip(r["columns"], row)) for row in r["rows"]]
+
+
+def test_audience(sim, danmakud, rows):
+    w = World(sim, danmakud)
+    w.emit(live(live_time=1790000000),
+           {"cmd": "ONLINE_RANK_COUNT", "data": {"count": 12, "count_text": "12", "online_count": 340, "online_count_text": "340"}},
+           {"cmd": "WATCHED_CHANGE", "data": {"num": 5678, "text_small": "5678", "text_large": "5678"}},
+           {"cmd": "LIKE_INFO_V3_UPDATE", "data": {"click_count": 91}},
+           {"cmd": "ROOM_REAL_TIME_MESSAGE_UPDATE", "data": {"roomid": w.room, "fans": 1234567, "red_notice": -1, "fans_club": 89}})
+    want = {"online": 340, "rank_users": 12, "watched": 5678, "likes": 91, "followers": 1234567, "fans_club": 89}
+
+    def newest():
+        last = figures(w.d, w.room, step="10s")[1][-1]
+        return {k: last[k] for k in want} == want and last
+
+    last = wait_for("the figures", newest)
+    assert last["popularity"] is None or last["popularity"] > 1
+    series, all_rows = figures(w.d, w.room)
+    assert series["step_ms"] == 60000 and len(all_rows) in (60, 61)
+    assert [r["ts_ms"] for r in all_rows] == list(range(series["from_ms"], series["to_ms"], 60000))
+    assert all(all_rows[0][k] is None for k in want)
+    assert rows("SELECT count(*) FROM audience_default") == [(0,)]
+    assert rows("SELECT count(*) <= 4 FROM audience WHERE room_id = %s", w.room) == [(True,)]
+    path = f"/api/v1/rooms/{w.room}/audience"
+    past = {"from": series["from_ms"], "to": series["from_ms"] + 600000}
+    tag = w.d.get(path, params=past).headers["ETag"]
+    assert w.d.get(path, params=past, headers={"If-None-Match": tag}).status_code == 304
+    for bad, code in (("step=5s", "invalid_parameter"), ("since=31d&step=10s", "range_too_large"), ("step=x", "bad_time"),
+                      ("kinds=live", "unknown_parameter")):
+        assert problem(w.d.get(f"{path}?{bad}")) == (400, code), bad
+    assert problem(w.d.get("/api/v1/rooms/999999/audience")) == (404, "room_not_found")
+
+
+def test_polling_finds_what_no_message_told(sim, danmakud, rows):
+    s = sim("--rooms", "3", "--rate", "1", "--http", "0", "--any-token")
+    s.pause()
+    http = dict(w.split("=", 1) for w in s.ready_line.split()[2:])["http"]
+    room, quiet = s.rooms[0], s.rooms[1]
+    s.command(f"live {room} on")
+    s.command(f"title {room} found by asking")
+    s.command(f"offline {quiet}")
+    args = [*s.args_for_rooms(), "--upstream-url", http, "--upstream-api-url", http, "--upstream-www-url", http,
+            "--status-interval", "1s", "--upstream-rate", "6000", "--upstream-burst", "100"]
+    d = danmakud(*args)
+    path = f"/api/v1/rooms/{room}/sessions"
+
+    def one(check):
+        got = d.json(path)["data"]
+        return len(got) == 1 and check(got[0]) and got[0]
+
+    first = wait_for("the session", lambda: one(lambda x: x["live"]))
+    assert first["title"] == "found by asking"
+    assert abs(first["upstream_start_ms"] - first["start_ms"]) < 1000
+    assert d.json(f"/api/v1/rooms/{quiet}/sessions")["data"] == []
+    d.kill()
+    s.command(f"offline {room}")
+    d = danmakud(*args)
+    last = wait_for("the end", lambda: one(lambda x: not x["live"]))
+    assert last["id"] == first["id"] and last["end_cause"] == "poll"
+    assert rows("SELECT count(*) FROM session WHERE room_id = %s", room) == [(1,)]
+    s.command("http-fault kind=ban,times=0")  # while upstream bans us it is not asked
+    wait_for("a failed poll", lambda: "live status cannot be asked for" in d.log_text())
