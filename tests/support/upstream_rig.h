@@ -52,6 +52,7 @@ struct upstream_rig {
     struct upstream_danmu danmu; /* numbers only */
     struct upstream_host first;  /* ports only */
     bool closed;
+    bool closing; /* the test's own */
 };
 
 int upr_setup(void **state); /* a server that answers nothing yet, and an upstream */
