@@ -133,11 +133,13 @@ static void on_writer_closed(void *ctx, int64_t committed)
     }
 }
 
-/* Everything received goes to the spool and the ring before the writer drains them. */
+/* Everything received goes to the spool and the ring before the writer drains them. A disk that does not answer is given
+ * half of the deadline; then the writer takes what is in the ring meanwhile. */
 static void stop_writer(void *ctx)
 {
     struct app *app = ctx;
-    if (app->spool != NULL && !spool_flushed(app->spool)) {
+    if (app->spool != NULL && !spool_flushed(app->spool) &&
+        loop_now_ms(app->loop) < app->flush_until_ms) {
         loop_timer_start(&app->start_retry, FLUSH_POLL_MS, 0);
         return;
     }
@@ -151,8 +153,12 @@ static void on_collector_closed(void *ctx)
 {
     struct app *app = ctx;
     app->collector = NULL;
+    if (app->spool != NULL) {
+        spool_rest(app->spool, true); /* writing what is left is not collecting */
+    }
     app_upstream_free(app);
     guard_merge_flush(app->guards); /* no toast will come any more */
+    app->flush_until_ms = loop_now_ms(app->loop) + app->config->shutdown_deadline / 2;
     loop_timer_init(&app->start_retry, app->loop, stop_writer, app);
     stop_writer(app);
 }

@@ -18,11 +18,17 @@ static void publish(struct app *app, struct event *take)
 static void on_written(void *ctx, struct event **events, size_t n, bool durable)
 {
     struct app *app = ctx;
-    (void)durable; /* the spool remembers (spool_has), counts and logs it */
+    /* Not durable: the spool remembers (spool_has), counts and logs it. */
     for (size_t i = 0; i < n; i++) {
         publish(app, events[i]);
     }
-    writer_poke(app->writer);
+    if (app->writer != NULL) {
+        writer_poke(app->writer);
+    } else if (!durable) { /* a stop did not wait for the disk any longer */
+        LOG(ERROR, "app", "stopped with events that are neither in the database nor in the spool",
+            KV_I64("events", n), KV_I64("committed_id", app->last_committed));
+        app->exit_code = EXIT_FAILED;
+    }
 }
 
 /* What the ring still has is not lost: the writer may yet take it from there, and on_evict tells if it does not.
@@ -394,6 +400,9 @@ int app_spool_open(struct app *app, const char *data_dir)
         LOG(INFO, "app", "spool found", KV_I64("events", found.n_events),
             KV_I64("segments", found.n_segments), KV_I64("last_id", found.last_id),
             KV_I64("torn_bytes", found.torn_bytes), KV_I64("bad_bytes", found.bad_bytes));
+    }
+    if (app->spool != NULL) {
+        spool_rest(app->spool, true); /* until rooms connect */
     }
     app->alive_ms = found.alive_ms;
     id_gen_seed(&app->ids, found.last_id);

@@ -78,6 +78,7 @@ struct app {
 
     struct listen_at listen;
     struct loop_timer start_retry;
+    int64_t flush_until_ms; /* mono: a stop waits for the spool until then */
     struct loop_timer watchdog;
     int64_t alive_ms;   /* wall: until when the process before ran; 0 unknown */
     int64_t mark;       /* of the writer when it was first read */

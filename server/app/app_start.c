@@ -41,6 +41,10 @@ static void start_running(struct app *app)
         return;
     }
     app->phase = APP_RUNNING;
+    id_gen_begin(&app->ids, loop_wall_ms(app->loop));
+    if (app->spool != NULL) {
+        spool_rest(app->spool, false);
+    }
     app_source_resume(app);
     app_guards_restore(app);
     collector_start(app->collector);

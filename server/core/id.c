@@ -2,7 +2,8 @@
 
 #include "server/core/assert.h"
 
-enum { NODE_SHIFT = 16, SEQ_SHIFT = 4, SEQ_MAX = 4095 };
+/* UNSTORED_MS: with the clock standing still behind them, this is room for 4 million messages. */
+enum { NODE_SHIFT = 16, SEQ_SHIFT = 4, SEQ_MAX = 4095, UNSTORED_MS = 1000 };
 #define TIME_MAX_MS ((INT64_C(1) << 41) - 1)
 
 static_assert(ID_NODES == 1 << (ID_TIME_SHIFT - NODE_SHIFT), "the node fills its bits");
@@ -35,6 +36,14 @@ void id_gen_seed(struct id_gen *g, int64_t known_id)
     if (ms > g->last_ms || (ms == g->last_ms && seq > g->seq)) {
         g->last_ms = ms;
         g->seq = seq;
+    }
+}
+
+void id_gen_begin(struct id_gen *g, int64_t wall_ms)
+{
+    if (wall_ms <= g->last_ms + ID_EPOCH_MS) {
+        g->last_ms += UNSTORED_MS;
+        g->seq = 0;
     }
 }
 

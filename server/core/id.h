@@ -29,6 +29,9 @@ struct id_gen {
 void id_gen_init(struct id_gen *g, uint32_t node);
 void id_gen_seed(struct id_gen *g,
                  int64_t known_id); /* later ids are greater than known_id, whatever its node */
+/* A process begins, and everything that is stored was seeded. If the clock is behind that, ids go on a second later: the
+ * process before may have shown some that were on no disk, and none is given twice. */
+void id_gen_begin(struct id_gen *g, int64_t wall_ms);
 int64_t id_gen_message(struct id_gen *g, int64_t wall_ms); /* base id; event bits are 0 */
 
 int64_t id_ts_ms(int64_t id); /* reception time, wall ms */

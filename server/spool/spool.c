@@ -243,6 +243,9 @@ enum err_code spool_open(struct loop *loop, const struct spool_opts *opts, struc
 
 static void put_alive(struct spool *s)
 {
+    if (s->resting) {
+        return;
+    }
     spool_alive_put(&s->queue.bytes, loop_wall_ms(s->loop));
     s->queue.n_records += buf_ok(&s->queue.bytes);
     s->queue.bytes.failed = false; /* the next one may find memory again */
@@ -405,6 +408,11 @@ void spool_each_hold(struct spool *s, spool_hold_fn *fn, void *ctx)
         tell_hold(s, keys[i], fn, ctx);
     }
     mem_free(keys);
+}
+
+void spool_rest(struct spool *s, bool rest)
+{
+    s->resting = rest;
 }
 
 bool spool_flushed(const struct spool *s)

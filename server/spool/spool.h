@@ -13,7 +13,7 @@
  *
  * Threading:  loop thread only; file operations run in libuv's thread pool. spool_open is startup only (blocking).
  * Ownership:  spool_append takes the reference and gives it back by on_written.
- * Limits:     max_bytes on disk (up to a quarter more while files are being deleted), segment_bytes per file,
+ * Limits:     max_bytes on disk (up to a quarter or one segment more while files are being deleted), segment_bytes per file,
  *             queue_bytes in memory not yet written; 4096 holds.
  * Errors:     disk full, unwritable, no answer for 10 s: the spool is degraded (SPOOL_DEGRADED): on_written follows at
  *             once with durable = false, counted, loud; it tries again with backoff in a fresh segment and recovers by
@@ -84,6 +84,9 @@ void spool_close(struct spool *s, void (*closed)(void *ctx), void *ctx);
 
 /* Nothing that was appended still waits for on_written. */
 bool spool_flushed(const struct spool *s);
+/* Nothing is received, not yet or not any more: no alive records, so that a later start knows since when. What is
+ * appended is written all the same. */
+void spool_rest(struct spool *s, bool rest);
 
 void spool_append(struct spool *s, struct event *take); /* ids increase; asserted */
 

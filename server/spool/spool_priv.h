@@ -166,6 +166,7 @@ struct spool {
     struct log_limit hold_limit;
     struct stats_histogram *sync_time;
 
+    bool resting; /* no alive records */
     bool closing;
     void (*closed)(void *ctx);
     void *closed_ctx;

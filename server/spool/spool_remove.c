@@ -5,7 +5,9 @@
 #include "server/core/id.h"
 #include "server/spool/spool_priv.h"
 
-enum { DOOMED_PART = 4 }; /* LIMIT: a quarter of max_bytes may be on its way out beside max_bytes */
+enum {
+    DOOMED_PART = 4
+}; /* LIMIT: a quarter of max_bytes, or one segment, may be on its way out beside max_bytes */
 
 /* --- in the thread pool --- */
 
@@ -252,11 +254,13 @@ static uint64_t used(const struct spool *s)
     return s->table.bytes + s->flight.bytes.len + s->queue.bytes.len;
 }
 
-/* What is doomed is on its way out and does not count, unless it cannot be deleted or piles up. */
+/* What is doomed is on its way out and does not count, unless it cannot be deleted or piles up. One segment is no pile:
+ * it may be a bit larger than the part, and the event that made it go must not be the one that finds no room. */
 static bool doomed_fits(const struct spool *s, size_t bytes)
 {
     uint64_t allowed = s->remove.failing ? 0 : s->opts.max_bytes / DOOMED_PART;
-    return s->doomed_bytes <= allowed || used(s) + s->doomed_bytes + bytes <= s->opts.max_bytes;
+    return s->doomed_bytes <= allowed || (s->doomed.n == 1 && !s->remove.failing) ||
+           used(s) + s->doomed_bytes + bytes <= s->opts.max_bytes;
 }
 
 bool spool_make_room(struct spool *s, size_t bytes)

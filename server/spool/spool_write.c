@@ -220,7 +220,9 @@ static void begin_segment(struct spool *s)
     }
     w->seg = spool_segment_new(s->next_name++);
     spool_header_put(&w->head, id_node(s->appended_id));
-    spool_alive_put(&w->head, loop_wall_ms(s->loop));
+    if (!s->resting) {
+        spool_alive_put(&w->head, loop_wall_ms(s->loop));
+    }
     s->rotate = false;
 }
 

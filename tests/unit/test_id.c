@@ -205,6 +205,28 @@ static void seeds_add_up(void **state)
     assert_true(id_gen_message(&g, ID_EPOCH_MS) > make(1000, 6, 4095, 15));
 }
 
+/* Ids that were shown and never stored lie behind the newest stored one: a start with the clock behind passes them over. */
+static void begins_behind_what_was_shown(void **state)
+{
+    struct id_gen before;
+    struct id_gen after;
+    int64_t shown = 0;
+    (void)state;
+    id_gen_init(&before, 3);
+    int64_t stored = id_gen_message(&before, ID_EPOCH_MS + 500000);
+    for (int i = 0; i < 100000; i++) {
+        shown = id_gen_message(&before, ID_EPOCH_MS + 400000); /* the clock went back */
+    }
+    id_gen_init(&after, 3);
+    id_gen_seed(&after, stored);
+    id_gen_begin(&after, ID_EPOCH_MS + 410000);
+    assert_true(id_gen_message(&after, ID_EPOCH_MS + 410000) > shown);
+    id_gen_init(&after, 3);
+    id_gen_seed(&after, stored);
+    id_gen_begin(&after, ID_EPOCH_MS + 500001); /* all is well: the clock's own ms */
+    assert_int_equal(id_ts_ms(id_gen_message(&after, ID_EPOCH_MS + 500001)), ID_EPOCH_MS + 500001);
+}
+
 static void bad_node(void *ctx)
 {
     id_gen_init(ctx, ID_NODES);
@@ -231,11 +253,17 @@ static void limits_abort(void **state)
 int main(int argc, char **argv)
 {
     static const struct CMUnitTest tests[] = {
-        cmocka_unit_test(layout),           cmocka_unit_test(parts_of_extremes),
-        cmocka_unit_test(first_of_ms),      cmocka_unit_test(strictly_increasing),
-        cmocka_unit_test(clock_steps_back), cmocka_unit_test(overflow_borrows),
-        cmocka_unit_test(no_id_is_zero),    cmocka_unit_test(seeding),
-        cmocka_unit_test(seeds_add_up),     cmocka_unit_test(limits_abort),
+        cmocka_unit_test(layout),
+        cmocka_unit_test(parts_of_extremes),
+        cmocka_unit_test(first_of_ms),
+        cmocka_unit_test(strictly_increasing),
+        cmocka_unit_test(clock_steps_back),
+        cmocka_unit_test(overflow_borrows),
+        cmocka_unit_test(no_id_is_zero),
+        cmocka_unit_test(seeding),
+        cmocka_unit_test(begins_behind_what_was_shown),
+        cmocka_unit_test(seeds_add_up),
+        cmocka_unit_test(limits_abort),
     };
 
     return run_tests(argc, argv, tests, ARRAY_LEN(tests));

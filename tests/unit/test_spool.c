@@ -313,6 +313,30 @@ static void test_alive(void **state)
     assert_int_equal(r->found.alive_ms, last + 12345);
 }
 
+/* While nothing is received there is no sign of life but what is still appended. */
+static void test_rest(void **state)
+{
+    struct rig *r = of(state);
+    rig_open(r);
+    rig_append(r, id_first_of_ms(r->clock.wall));
+    rig_advance(r, 1000);
+    rig_settle(r);
+    int64_t last = r->clock.wall;
+    spool_rest(r->s, true);
+    for (int i = 0; i < 5; i++) {
+        rig_advance(r, 1000);
+        rig_settle(r);
+    }
+    rig_append(r, id_first_of_ms(last)); /* was received then */
+    rig_settle(r);
+    rig_restart(r);
+    assert_int_equal(r->found.alive_ms, last);
+    rig_advance(r, 1000);
+    rig_settle(r);
+    rig_restart(r);
+    assert_int_equal(r->found.alive_ms, r->clock.wall);
+}
+
 static void hold(struct rig *r, int64_t key, const char *text)
 {
     struct event_draft d;
@@ -534,6 +558,7 @@ int main(int argc, char **argv)
         RIG_TEST(test_deleted_is_let_go),
         RIG_TEST(test_idle),
         RIG_TEST(test_alive),
+        RIG_TEST(test_rest),
         RIG_TEST(test_holds),
         RIG_TEST(test_holds_move_on),
         RIG_TEST(test_sync_and_metrics),

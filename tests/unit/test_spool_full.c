@@ -102,6 +102,24 @@ static void test_oldest(void **state)
     assert_int_equal(rig_lost(r), oldest - 1);
 }
 
+/* The event that makes the oldest segment go has its place at once, also when segments are as large as they may be: else
+ * it would be published without being on disk, and a kill would lose it without a word. */
+static void test_oldest_makes_room_at_once(void **state)
+{
+    struct rig *r = of(state);
+    r->opts.segment_bytes = r->opts.max_bytes;
+    rig_open(r);
+    for (int64_t id = 1; id <= 4000; id += 20) {
+        rig_append_many(r, id, 20);
+        rig_settle(r);
+    }
+    assert_true(rig_stat(r, STAT_SPOOL_DROPPED_OLDEST) > 0);
+    for (size_t i = 0; i < r->n_written; i++) {
+        assert_true(r->written[i].durable);
+    }
+    assert_int_equal(rig_stat(r, STAT_SPOOL_LOOSE_ROOM), 0);
+}
+
 /* What the database has is not reported, even when its segment is dropped for room. */
 static void test_oldest_partly_acknowledged(void **state)
 {
@@ -404,6 +422,7 @@ int main(int argc, char **argv)
 {
     static const struct CMUnitTest tests[] = {
         RIG_TEST(test_oldest),
+        RIG_TEST(test_oldest_makes_room_at_once),
         RIG_TEST(test_oldest_partly_acknowledged),
         RIG_TEST(test_oldest_reports_survive),
         RIG_TEST(test_oldest_keeps_holds),
