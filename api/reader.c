@@ -274,7 +274,9 @@ static void begin_range(struct reader *r, int64_t low, int64_t high)
     const struct filter *f = &r->opts.filter;
     if (f->n_rooms > 0) {
         window_init(&r->window, r->opts.descending, true, 0);
-    } else if (filter_is_rare(f)) { /* each room is looked up: a wide window makes much to sort */
+    } else if (filter_is_rare(f) ||
+               f->live !=
+                   FILTER_ANY) { /* each room is looked up: a wide window makes much to sort */
         window_init(&r->window, r->opts.descending, true, RARE_FIRST_MS);
     } else {
         window_init(&r->window, r->opts.descending, false, width_guess_ms(r));

@@ -19,7 +19,9 @@
 
 enum {
     LIST_PARAMS = PARAM_BIT(FROM) | PARAM_BIT(TO) | PARAM_BIT(SINCE) | PARAM_BIT(KINDS) |
-                  PARAM_BIT(MIN_VALUE) | PARAM_BIT(LIMIT) | PARAM_BIT(ORDER) | PARAM_BIT(CURSOR),
+                  PARAM_BIT(MIN_VALUE) | PARAM_BIT(LIMIT) | PARAM_BIT(ORDER) | PARAM_BIT(CURSOR) |
+                  PARAM_BIT(OFFLINE) | PARAM_BIT(SESSION),
+    SESSIONS_MAX = 20000, /* sessions in the time that memory covers */
 };
 
 struct list_job {
@@ -30,6 +32,10 @@ struct list_job {
     struct reader reader;
     struct ledger ledger; /* of what the page covers */
     int64_t high;         /* first id that the page could have */
+    struct filter filter;
+    struct filter_span *spans; /* owned: the filter's */
+    int64_t session_low;       /* of the session asked for; 0 none */
+    int64_t session_high;      /* first id behind it; ID_MAX while it goes on */
     bool reading;
 };
 
@@ -40,6 +46,7 @@ static void list_free(struct job *job)
         reader_deinit(&j->reader);
     }
     ledger_deinit(&j->ledger);
+    mem_free(j->spans);
     mem_free(j);
 }
 
@@ -109,7 +116,9 @@ static void list_answer(struct list_job *j, const struct db_rows *rows)
     buf_init(&body, REPLY_BODY_LIMIT);
     amends_sync(j->job.api->amends);
     write_page(j, &links, rows, &body);
-    bool closed = !j->plan.open_end && j->plan.high - 1 <= api_committed(j->job.api);
+    /* Where sessions end may still change. */
+    bool closed = !j->plan.open_end && j->plan.high - 1 <= api_committed(j->job.api) &&
+                  j->filter.live == FILTER_ANY && j->filter.session_id == 0;
     stats_inc(j->job.api->opts.stats, STAT_API_PAGES);
     reply_json(j->job.api, j->job.req, closed ? REPLY_CLOSED : REPLY_OPEN, &body);
 }
@@ -185,19 +194,9 @@ static void list_read(void *ctx)
     }
 }
 
-static void list_begin(struct job *job)
+static void list_start(struct list_job *j)
 {
-    struct list_job *j = (struct list_job *)job;
-    struct api *a = job->api;
-    int64_t now_ms = api_now_ms(a);
-    struct filter filter = {.rooms = j->named.rooms,
-                            .n_rooms = j->named.n,
-                            .kinds = j->params.kinds,
-                            .min_value = j->params.num[PARAM_MIN_VALUE]};
-    if (!page_plan(&j->params, &filter, now_ms, &j->plan)) {
-        reply_param_errors(a, job->req, &j->params);
-        return;
-    }
+    struct api *a = j->job.api;
     j->high = j->plan.high;
     if (j->plan.descending) {
         /* What arrives while this page is being read belongs to the page before it. */
@@ -209,7 +208,7 @@ static void list_begin(struct job *job)
         }
     }
     /* The same list is the same whether ring or database answers it. */
-    struct reader_opts opts = {.filter = filter,
+    struct reader_opts opts = {.filter = j->filter,
                                .without = a->opts.counted_kinds,
                                .descending = j->plan.descending,
                                .low = j->plan.low,
@@ -221,6 +220,118 @@ static void list_begin(struct job *job)
     j->reading = true;
     if (reader_start(&j->reader)) {
         list_read(j);
+    }
+}
+
+static void spans_read(void *ctx, enum err_code code, const struct err *err,
+                       const struct db_rows *rows)
+{
+    struct list_job *j = ctx;
+    if (code != ERR_OK) {
+        reply_db_failure(j->job.api, j->job.req, err);
+        return;
+    }
+    const size_t n = db_rows_n(rows);
+    if (n > SESSIONS_MAX) {
+        reply_problem(j->job.api, j->job.req, PROBLEM_OVERLOADED, "name rooms");
+        return;
+    }
+    j->spans = mem_new_array(struct filter_span, n + 1);
+    for (size_t i = 0; i < n; i++) {
+        const bool ended = !db_null(rows, i, SESSION_SPAN_COL_END_ID);
+        j->spans[i] = (struct filter_span){
+            .room_id = db_i64(rows, i, SESSION_SPAN_COL_ROOM_ID),
+            .low = db_i64(rows, i, SESSION_SPAN_COL_START_ID),
+            .high = ended ? db_i64(rows, i, SESSION_SPAN_COL_END_ID) + 1 : ID_MAX,
+        };
+    }
+    j->filter.spans = j->spans;
+    j->filter.n_spans = n;
+    list_start(j);
+}
+
+/* What the ring has is told apart here, the rest by the database. */
+static void list_spans(struct list_job *j)
+{
+    const int64_t tail = feed_tail_id(j->job.api->opts.feed);
+    const struct filter *f = &j->filter;
+    const struct db_arg args[] = {
+        f->n_rooms > 0 ? DB_ARG_I64S(f->rooms, f->n_rooms) : DB_ARG_NULL,
+        DB_ARG_I64(tail > j->plan.low ? tail : j->plan.low),
+        DB_ARG_I64(j->plan.high),
+        DB_ARG_I64(SESSIONS_MAX + 1),
+    };
+    job_query(&j->job, SQL_SESSION_SPANS, args, ARRAY_LEN(args), spans_read);
+}
+
+static enum filter_live live_of(const struct params *p)
+{
+    if (!params_has(p, PARAM_OFFLINE)) {
+        return FILTER_ANY;
+    }
+    return p->num[PARAM_OFFLINE] != 0 ? FILTER_OUTSIDE : FILTER_INSIDE;
+}
+
+static void list_plan(struct list_job *j)
+{
+    struct api *a = j->job.api;
+    struct page_plan *plan = &j->plan;
+    j->filter = (struct filter){.rooms = j->named.rooms,
+                                .n_rooms = j->named.n,
+                                .kinds = j->params.kinds,
+                                .min_value = j->params.num[PARAM_MIN_VALUE],
+                                .session_id = j->params.num[PARAM_SESSION],
+                                .live = live_of(&j->params)};
+    if (!page_plan(&j->params, &j->filter, api_now_ms(a), plan)) {
+        reply_param_errors(a, j->job.req, &j->params);
+        return;
+    }
+    if (j->filter.session_id != 0) {
+        plan->low = plan->low > j->session_low ? plan->low : j->session_low;
+        plan->high = plan->high < j->session_high ? plan->high : j->session_high;
+        plan->open_end = plan->open_end && j->session_high == ID_MAX;
+    }
+    if (j->filter.live != FILTER_ANY) {
+        list_spans(j);
+    } else {
+        list_start(j);
+    }
+}
+
+static void session_read(void *ctx, enum err_code code, const struct err *err,
+                         const struct db_rows *rows)
+{
+    struct list_job *j = ctx;
+    if (code != ERR_OK) {
+        reply_db_failure(j->job.api, j->job.req, err);
+        return;
+    }
+    const bool there = db_rows_n(rows) > 0;
+    const int64_t room_id = there ? db_i64(rows, 0, SESSION_COL_ROOM_ID) : 0;
+    bool named = j->named.n == 0;
+    for (size_t i = 0; i < j->named.n; i++) {
+        named = named || j->named.rooms[i] == room_id;
+    }
+    if (!there || !named) {
+        reply_problem(j->job.api, j->job.req, PROBLEM_SESSION_NOT_FOUND, NULL);
+        return;
+    }
+    const bool ended = !db_null(rows, 0, SESSION_COL_END_ID);
+    j->named.rooms[0] = room_id;
+    j->named.n = 1;
+    j->session_low = db_i64(rows, 0, SESSION_COL_START_ID);
+    j->session_high = ended ? db_i64(rows, 0, SESSION_COL_END_ID) + 1 : ID_MAX;
+    list_plan(j);
+}
+
+static void list_begin(struct job *job)
+{
+    struct list_job *j = (struct list_job *)job;
+    if (params_has(&j->params, PARAM_SESSION)) {
+        const struct db_arg args[] = {DB_ARG_I64(j->params.num[PARAM_SESSION])};
+        job_query(job, SQL_SESSION, args, ARRAY_LEN(args), session_read);
+    } else {
+        list_plan(j);
     }
 }
 

@@ -1,7 +1,7 @@
 /* api/query/filter.h - which events a client asked for.
  *
  * Threading:  any thread.
- * Ownership:  borrows the room ids.
+ * Ownership:  borrows the room ids and the sessions.
  */
 #pragma once
 
@@ -11,11 +11,26 @@
 
 #include "server/event/event.h"
 
+/* A session, as far as it matters: events of the room with low <= id < high are its own. */
+struct filter_span {
+    int64_t room_id;
+    int64_t low;
+    int64_t high;
+};
+
+enum filter_live { FILTER_ANY, FILTER_INSIDE, FILTER_OUTSIDE }; /* of sessions */
+
 struct filter {
     const int64_t *rooms; /* ascending; borrowed */
     size_t n_rooms;       /* 0: all */
     uint32_t kinds;       /* bit set of enum event_kind; 0: all */
     int64_t min_value;    /* 0: no condition */
+    int64_t
+        session_id; /* 0: any; the range and the room say it already, but cursors are of one only */
+    enum filter_live live;
+    const struct filter_span
+        *spans; /* borrowed; by room and low, never overlapping; for filter_match */
+    size_t n_spans;
 };
 
 bool filter_match(const struct filter *f, const struct event *e);

@@ -21,6 +21,22 @@
     "SELECT " SQL_EVENT_COLUMNS                                                                    \
     " FROM event e WHERE $1::int8[] IS NULL AND e.id >= $2 AND e.id < $3 AND " SQL_FILTER          \
     " ORDER BY e.id " dir " LIMIT $6"
+/* The last id there can be stands for the end of what goes on. */
+#define SQL_LAST_ID "9223372036854775807"
+#define SQL_SPANS_OF_R                                                                             \
+    "SELECT s.start_id AS low, coalesce(s.end_id + 1, " SQL_LAST_ID ") AS high FROM session s "    \
+    "WHERE s.room_id = r.room_id AND s.start_id < $3 AND (s.end_id IS NULL OR s.end_id >= $2)"
+#define SQL_INSIDE "(" SQL_SPANS_OF_R ") p"
+#define SQL_OUTSIDE                                                                                \
+    "(SELECT coalesce(lag(g.high) OVER (ORDER BY g.low), 0) AS low, g.low AS high "                \
+    "FROM (" SQL_SPANS_OF_R " UNION ALL SELECT " SQL_LAST_ID ", " SQL_LAST_ID ") g) p"
+#define SQL_EVENTS_LIVE(spans, dir)                                                                \
+    "SELECT " SQL_EVENT_COLUMNS " FROM (SELECT unnest($1::int8[]) AS room_id UNION ALL "           \
+    "SELECT room_id FROM room WHERE $1::int8[] IS NULL) r CROSS JOIN LATERAL "                     \
+    "(SELECT x.* FROM " spans " CROSS JOIN LATERAL (SELECT * FROM event e "                        \
+    "WHERE e.room_id = r.room_id AND e.id >= greatest(p.low, $2) AND e.id < least(p.high, $3) "    \
+    "AND " SQL_FILTER " ORDER BY e.id " dir " LIMIT $6) x ORDER BY x.id " dir " LIMIT $6) e "      \
+    "ORDER BY e.id " dir " LIMIT $6"
 #define SQL_ROOM_COLUMNS                                                                           \
     "room_id, short_id, anchor_uid, uname, title, area_id, area, parent_area, live, origin, "      \
     "state, rev, created_ms, parent_area_id, live_since_ms, pinned, array_to_string(groups, ',')"
@@ -92,6 +108,12 @@ const struct db_stmt *sql_stmt(enum sql which)
 
 enum sql sql_events(const struct filter *f, bool descending)
 {
+    if (f->live == FILTER_INSIDE) {
+        return descending ? SQL_EVENTS_INSIDE_DESC : SQL_EVENTS_INSIDE_ASC;
+    }
+    if (f->live == FILTER_OUTSIDE) {
+        return descending ? SQL_EVENTS_OUTSIDE_DESC : SQL_EVENTS_OUTSIDE_ASC;
+    }
     if (filter_is_rare(f)) {
         if (f->n_rooms == 0) {
             return descending ? SQL_EVENTS_ANYRARE_DESC : SQL_EVENTS_ANYRARE_ASC;

@@ -260,3 +260,47 @@ def test_polling_finds_what_no_message_told(sim, danmakud, rows):
     assert rows("SELECT count(*) FROM session WHERE room_id = %s", room) == [(1,)]
     s.command("http-fault kind=ban,times=0")  # while upstream bans us it is not asked
     wait_for("a failed poll", lambda: "live status cannot be asked for" in d.log_text())
+
+
+def test_filters_of_events(sim, danmakud):
+    w = World(sim, danmakud, "--ring-events", "1024")
+    w.say("off one")
+    w.emit(live())
+    first = w.wait("a session", open_session)[0]
+    w.say("live one")
+    w.emit(preparing(1))
+    w.wait("the end", lambda s: not s[0]["live"])
+    w.say("off two")
+    room = f"/api/v1/rooms/{w.room}/events"
+
+    def texts(path, **params):
+        return [e["text"] for e in w.d.json(path, kinds="danmaku", order="asc", **params)["data"] if "one" in e["text"] or "two" in e["text"]]
+
+    def check():
+        for path, more in ((room, {}), ("/api/v1/events", {}), ("/api/v1/events", {"rooms": w.room})):
+            assert texts(path, offline="true", **more) == ["off one", "off two"]
+            assert texts(path, offline="false", **more) == ["live one"]
+            assert texts(path, session=first["id"], **more) == ["live one"]
+            assert texts(path, session=first["id"], offline="true", **more) == []
+
+    wait_for("everything written", lambda: w.d.metric("danmakud_unwritten_events") == 0)
+    check()
+    every = w.d.json(room, session=first["id"], order="asc")["data"]
+    assert every[0]["id"] == first["start_id"] and every[-1]["live"]["state"] == "end"
+    page = w.d.json(room, session=first["id"], order="asc", limit=1)
+    assert page["page"]["has_more"]
+    assert w.d.json(room, session=first["id"], order="asc", limit=1, cursor=page["page"]["next"])["data"] == every[1:2]
+    w.emit(live("8800000000000000009"))  # it goes on, and all of it is pushed out of memory
+    w.wait("the same session", lambda s: s[0]["live"])
+    w.sim.resume()
+    w.sim.command("rate 5000")
+    wait_for("other events", lambda: w.d.metric("danmakud_ring_evicted_total") > 100)
+    w.sim.pause()
+    wait_for("everything written", lambda: w.d.metric("danmakud_unwritten_events") == 0)
+    assert texts(room, session=first["id"], limit=5) == ["live one", "off two"]
+    assert texts(room, offline="true", limit=1000)[:1] == ["off one"]
+    cursor = page["page"]["next"]
+    for bad, status, code in ((f"{room}?cursor={cursor}", 400, "cursor_mismatch"), (f"{room}?session=12345", 404, "session_not_found"),
+                              (f"/api/v1/rooms/{w.sim.rooms[1]}/events?session={first['id']}", 404, "session_not_found"),
+                              (f"{room}?offline=maybe", 400, "invalid_parameter"), (f"{room}?session=x", 400, "invalid_parameter")):
+        assert problem(w.d.get(bad)) == (status, code), bad

@@ -205,6 +205,43 @@ static void read_done(void *ctx)
     ((struct fixture *)ctx)->done = true;
 }
 
+/* Some lives of the rooms 5 to 8, by room, in the table and in spans; 9 is never live. Returns how many. */
+static size_t lives_of(struct fixture *f, struct rng *rng, struct filter_span spans[static 100])
+{
+    const struct api_app *app = &f->app;
+    char sql[256];
+    size_t n = 0;
+    for (int64_t room = 5; room < 9; room++) {
+        for (size_t i = (size_t)rng_below(rng, 200); i < app->n && n < 100;) {
+            struct filter_span *s = &spans[n++];
+            const size_t end = i + (size_t)rng_below(rng, 150);
+            *s = (struct filter_span){.room_id = room, .low = app->events[i]->id, .high = ID_MAX};
+            if (end < app->n) {
+                s->high = app->events[end]->id + 1;
+                (void)snprintf(sql, sizeof(sql),
+                               "INSERT INTO session VALUES (%zu, %lld, %lld, %lld, 'poll')", n,
+                               (long long)room, (long long)s->low, (long long)s->high - 1);
+            } else {
+                (void)snprintf(sql, sizeof(sql), "INSERT INTO session VALUES (%zu, %lld, %lld)", n,
+                               (long long)room, (long long)s->low);
+            }
+            pg_server_sql(f->conninfo, sql);
+            i = end + 1 + (size_t)rng_below(rng, 150);
+        }
+    }
+    return n;
+}
+
+static bool is_live(const struct filter_span *spans, size_t n, const struct event *e)
+{
+    for (size_t i = 0; i < n; i++) {
+        if (spans[i].room_id == e->room_id && e->id >= spans[i].low && e->id < spans[i].high) {
+            return true;
+        }
+    }
+    return false;
+}
+
 /* What the statements select, in both directions, with every kind of filter: the events of a plain array. */
 static void test_statements(void **state)
 {
@@ -222,7 +259,9 @@ static void test_statements(void **state)
     struct api model = {.opts = {.loop = app->loop, .db = f->db, .feed = feed_new(2, 1 << 20)}};
     struct api *real = app->api;
     model.opts.ops = real->opts.ops;
-    for (int round = 0; round < 120; round++) {
+    struct filter_span spans[100];
+    const size_t n_spans = lives_of(f, &rng, spans);
+    for (int round = 0; round < 240; round++) {
         int64_t rooms[] = {5, 6, 7, 9, 123};
         size_t first = (size_t)rng_below(&rng, 5);
         struct reader r;
@@ -232,7 +271,10 @@ static void test_statements(void **state)
                        .kinds = (uint32_t[]){0, 1u << EVENT_GIFT,
                                              1u << EVENT_DANMAKU |
                                                  1u << EVENT_GUARD}[rng_below(&rng, 3)],
-                       .min_value = rng_below(&rng, 4) == 0 ? 300 : 0},
+                       .min_value = rng_below(&rng, 4) == 0 ? 300 : 0,
+                       .live = (enum filter_live)rng_below(&rng, 3),
+                       .spans = spans,
+                       .n_spans = n_spans},
             .descending = rng_below(&rng, 2) == 0,
             .low = rng_below(&rng, 2) == 0 ? 0 : app->events[rng_below(&rng, app->n)]->id,
             .high = rng_below(&rng, 2) == 0 ? app->mark + 1
@@ -250,6 +292,9 @@ static void test_statements(void **state)
         size_t k = 0;
         for (size_t i = 0; i < app->n && k < r.n; i++) {
             const struct event *want = app->events[opts.descending ? app->n - 1 - i : i];
+            const bool live = is_live(spans, n_spans, want);
+            assert_true(opts.filter.live == FILTER_ANY || !filter_match(&opts.filter, want) ||
+                        live == (opts.filter.live == FILTER_INSIDE));
             if (want->id >= opts.low && want->id < opts.high && filter_match(&opts.filter, want)) {
                 assert_true(r.items[k++].event->id == want->id);
             }
