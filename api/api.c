@@ -104,6 +104,11 @@ void api_quiesce(struct api *a)
     hub_end_all(a->hub);
 }
 
+void api_gap(struct api *a, const struct span *span)
+{
+    hub_gap(a->hub, span);
+}
+
 void api_free(struct api *a)
 {
     if (a == NULL) {

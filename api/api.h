@@ -119,7 +119,9 @@ struct api *api_new(const struct api_opts *opts);
 MUST_CHECK enum err_code api_listen(struct api *a, const char *address, uint16_t port,
                                     struct http **ret, struct err *err);
 void api_quiesce(struct api *a); /* readyz says 503, streams end politely */
-void api_free(struct api *a);    /* after http_close, before the db is closed */
+/* Something goes missing (span->to_ms SPAN_OPEN), or did: live streams are told. Other states than gaps are no matter. */
+void api_gap(struct api *a, const struct span *span);
+void api_free(struct api *a); /* after http_close, before the db is closed */
 
 /* One line per route: "GET /api/v1/rooms listRooms". */
 void api_print_routes(struct buf *out);

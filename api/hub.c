@@ -22,6 +22,7 @@ struct hub *hub_new(struct api *a)
     struct hub *h = mem_new(struct hub);
     struct buf b;
     h->api = a;
+    h->gaps = gap_log_new();
     list_init(&h->streams);
     list_init(&h->line);
     rng_seed_system(&h->rng);
@@ -46,6 +47,7 @@ void hub_free(struct hub *h)
     loop_timer_stop(&h->slice);
     feed_reader_deinit(&h->reader);
     frame_unref(&h->heartbeat);
+    gap_log_free(h->gaps);
     mem_free(h);
 }
 
@@ -135,6 +137,20 @@ static void on_slice(void *ctx)
         loop_timer_start(&h->slice, 0, 0);
     } else if (h->unfinished && !loop_timer_armed(&h->flush)) {
         loop_timer_start(&h->flush, 0, 0);
+    }
+}
+
+void hub_gap(struct hub *h, const struct span *span)
+{
+    if (!gap_log_add(h->gaps, span)) {
+        return;
+    }
+    for (struct list_node *node = list_first(&h->streams); node != NULL;
+         node = list_next(&h->streams, node)) {
+        struct stream *s = CONTAINER_OF(node, struct stream, node);
+        if (s->asleep && stream_gaps_wants(s, span)) {
+            stream_wake(s);
+        }
     }
 }
 

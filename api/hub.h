@@ -25,6 +25,7 @@
 #include "server/core/attr.h"
 
 struct json_out;
+struct span;
 struct stream;
 
 enum {
@@ -55,6 +56,8 @@ size_t hub_n(const struct hub *h);
 /* Each stream ends after what it has begun to send; clients connect again and go on behind their last id. */
 void hub_rotate_all(struct hub *h);
 void hub_end_all(struct hub *h); /* the same, and there are no new ones */
+/* A gap began or is over: the streams that follow the room are told. */
+void hub_gap(struct hub *h, const struct span *span);
 /* An array of all kinds but those of the bit set. */
 void hub_put_kinds(struct json_out *w, uint32_t without);
 

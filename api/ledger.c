@@ -138,14 +138,14 @@ void ledger_take(struct ledger *l, const struct db_rows *rows)
     if (rows != NULL) {
         take_rows(l, rows);
     }
-    if (ops->coverage != NULL) {
-        for (size_t i = 0; i < l->n_rooms; i++) {
+    for (size_t i = 0; i < l->n_rooms; i++) {
+        set_begin(l, l->rooms[i], known_from(l, l->rooms[i]));
+        if (ops->coverage != NULL) {
             ops->coverage(ops->ctx, l->rooms[i], l->spans.from_ms, l->spans.to_ms, take_span, l);
-            set_begin(l, l->rooms[i], known_from(l, l->rooms[i]));
         }
-        if (l->n_rooms == 0) {
-            ops->coverage(ops->ctx, 0, l->spans.from_ms, l->spans.to_ms, take_span, l);
-        }
+    }
+    if (l->n_rooms == 0 && ops->coverage != NULL) {
+        ops->coverage(ops->ctx, 0, l->spans.from_ms, l->spans.to_ms, take_span, l);
     }
     spans_settle(&l->spans);
 }
@@ -197,66 +197,92 @@ void ledger_put_gap(struct json_out *w, int64_t room_id, const struct span_inter
 
 struct telling {
     const struct ledger *l;
+    ledger_gap_fn *fn;
+    void *ctx;
+    int64_t room_id; /* of the walk */
+    size_t n;
+    bool full;
+    /* The newest one, told when it is known whether there is another one. */
+    int64_t last_room_id;
+    struct span_interval last;
+};
+
+static bool take_gap(void *ctx, const struct span_interval *i)
+{
+    struct telling *t = ctx;
+    if (i->state != SPAN_GAP) {
+        return true;
+    }
+    t->full = t->n == LEDGER_GAPS_MAX;
+    if (t->full) {
+        return false;
+    }
+    if (t->n++ > 0) {
+        t->fn(t->ctx, t->last_room_id, &t->last, false);
+    }
+    t->last_room_id = t->room_id;
+    t->last = *i;
+    if (i->to_ms == t->l->now_ms && (i->span == NULL || i->span->to_ms == SPAN_OPEN)) {
+        t->last.to_ms = SPAN_OPEN; /* it goes on */
+    }
+    return true;
+}
+
+static void walk_rooms(struct telling *t)
+{
+    const struct ledger *l = t->l;
+    const struct spans *set = &l->spans;
+    for (size_t i = 0; i < l->n_rooms && !t->full; i++) {
+        t->room_id = l->rooms[i];
+        if (set->n > 0 || l->begins[i] > set->from_ms) {
+            spans_walk(set, t->room_id, l->begins[i], take_gap, t);
+        }
+    }
+    for (size_t i = 0; l->n_rooms == 0 && i < set->n && !t->full; i++) {
+        if (i == 0 || set->all[i].room_id != set->all[i - 1].room_id) {
+            t->room_id = set->all[i].room_id;
+            spans_walk(set, t->room_id, INT64_MIN, take_gap, t);
+        }
+    }
+}
+
+void ledger_each_gap(const struct ledger *l, ledger_gap_fn *fn, void *ctx)
+{
+    struct telling t = {.l = l, .fn = fn, .ctx = ctx};
+    walk_rooms(&t);
+    if (t.n > 0) {
+        fn(ctx, t.last_room_id, &t.last, t.full || l->spans.overflow);
+    }
+}
+
+struct writing {
     struct json_out *w;
-    int64_t room_id;
     size_t n;
     bool truncated;
 };
 
-static bool put_gap(void *ctx, const struct span_interval *i)
+static void write_gap(void *ctx, int64_t room_id, const struct span_interval *gap, bool truncated)
 {
-    struct telling *t = ctx;
-    struct span_interval gap = *i;
-    if (i->state != SPAN_GAP) {
-        return true;
-    }
-    if (t->n == LEDGER_GAPS_MAX) {
-        t->truncated = true;
-        return false;
-    }
-    if (gap.to_ms == t->l->now_ms && (gap.span == NULL || gap.span->to_ms == SPAN_OPEN)) {
-        gap.to_ms = SPAN_OPEN; /* it goes on */
-    }
-    t->n++;
-    jw_object(t->w);
-    ledger_put_gap(t->w, t->room_id, &gap);
-    jw_object_end(t->w);
-    return true;
-}
-
-static void put_gaps(struct telling *t)
-{
-    const struct ledger *l = t->l;
-    const struct spans *set = &l->spans;
-    if (l->n_rooms > 0) {
-        for (size_t i = 0; i < l->n_rooms; i++) {
-            t->room_id = l->rooms[i];
-            if (set->n > 0 || l->begins[i] > set->from_ms) {
-                spans_walk(set, t->room_id, l->begins[i], put_gap, t);
-            }
-        }
-        return;
-    }
-    for (size_t i = 0; i < set->n && !t->truncated; i++) {
-        if (i == 0 || set->all[i].room_id != set->all[i - 1].room_id) {
-            t->room_id = set->all[i].room_id;
-            spans_walk(set, t->room_id, INT64_MIN, put_gap, t);
-        }
-    }
+    struct writing *wr = ctx;
+    wr->n++;
+    wr->truncated = wr->truncated || truncated;
+    jw_object(wr->w);
+    ledger_put_gap(wr->w, room_id, gap);
+    jw_object_end(wr->w);
 }
 
 void ledger_put_completeness(const struct ledger *l, struct json_out *w, bool pending)
 {
-    struct telling t = {.l = l, .w = w};
+    struct writing wr = {.w = w, .truncated = l->spans.overflow};
     pending = pending || l->unknown;
     jw_key(w, STR("completeness"));
     jw_object(w);
     jw_key(w, STR("gaps"));
     jw_array(w);
-    put_gaps(&t);
+    ledger_each_gap(l, write_gap, &wr);
     jw_array_end(w);
-    jw_kbool(w, "truncated", t.truncated || l->spans.overflow);
+    jw_kbool(w, "truncated", wr.truncated);
     jw_kbool(w, "pending", pending);
-    jw_kbool(w, "complete", t.n == 0 && !pending && !l->spans.overflow);
+    jw_kbool(w, "complete", wr.n == 0 && !pending && !wr.truncated);
     jw_object_end(w);
 }

@@ -49,6 +49,11 @@ void ledger_take(struct ledger *l, const struct db_rows *rows);
 /* The two in one: from memory, or by a query whose answer done takes, or without it while the database is away. True: done
  * runs later, or the request is answered with a problem. */
 MUST_CHECK bool ledger_read(struct ledger *l, struct job *j, db_done_fn *done);
+/* The first LEDGER_GAPS_MAX gaps by room and time; truncated with the last of them: there are more. room_id 0: every room.
+ * A gap that goes on has to_ms SPAN_OPEN. */
+typedef void(ledger_gap_fn)(void *ctx, int64_t room_id, const struct span_interval *gap,
+                            bool truncated);
+void ledger_each_gap(const struct ledger *l, ledger_gap_fn *fn, void *ctx);
 /* "completeness": {...}; complete only if there is no gap and nothing pending. */
 void ledger_put_completeness(const struct ledger *l, struct json_out *w, bool pending);
 /* {"room_id":..,"from":..,"from_ms":..,"to":..,"to_ms":..,"cause":..} without the braces; to_ms SPAN_OPEN: null. */

@@ -33,6 +33,7 @@ struct stream *stream_new(struct hub *h, const struct hub_opts *opts)
     }
     s->filter.rooms = s->rooms;
     s->backlog = opts->backlog;
+    s->gap_next = gap_log_head(h->gaps);
     s->end_ms = loop_now_ms(loop) + rng_between(&h->rng, HUB_LIFE_MIN_MS, HUB_LIFE_MAX_MS);
     loop_timer_init(&s->heartbeat, loop, on_heartbeat, s);
     loop_timer_init(&s->again, loop, on_again, s);
@@ -46,6 +47,7 @@ void stream_gone(void *ctx)
     struct stream *s = ctx;
     struct hub *h = s->hub;
     stream_drop_page(s);
+    stream_gaps_deinit(s);
     list_remove(&h->line, &s->line_node);
     list_remove(&h->streams, &s->node);
     stats_set(h->api->opts.stats, STAT_STREAMS, (int64_t)h->streams.n);
@@ -154,6 +156,10 @@ static bool find_next(struct stream *s)
     }
     if (s->ending) {
         return false;
+    }
+    struct frame *gap = stream_gaps_next(s);
+    if (gap != NULL) {
+        return take(s, gap);
     }
     if (s->state == STREAM_STALLED) {
         stream_catch_up(s);

@@ -128,6 +128,9 @@ void stream_begin(struct stream *s, int64_t resume_id)
     s->backlog = 0;
     s->last_id = resume_id;
     s->check_reset = resume_id > 0;
+    if (resume_id > 0) { /* from the beginning nothing was missed */
+        stream_gaps_resume(s, resume_id);
+    }
     stream_catch_up(s);
 }
 

@@ -18,6 +18,7 @@
 #include "api/frames.h"
 #include "api/hub.h"
 #include "api/reader.h"
+#include "api/stream_gaps.h"
 #include "server/core/list.h"
 #include "server/core/rng.h"
 #include "server/feed/feed.h"
@@ -48,6 +49,9 @@ struct stream {
     bool check_reset;  /* resumed from outside the ring: is anything that old still stored? */
     bool newest_first; /* the page is a backlog */
     struct frame *controls[STREAM_CONTROLS]; /* owned; sent before anything else */
+    struct frame *missed;                    /* owned; gaps after the id it resumed from */
+    struct stream_resume *resume;            /* owned; while they are being read */
+    uint64_t gap_next;                       /* of hub.gaps */
     struct frame *cur;                       /* owned; being sent */
     size_t cur_at;
     uint64_t next;        /* RING: sequence number to look at */
@@ -73,6 +77,7 @@ struct hub {
     size_t n_pages;          /* streams in READ or PAGE */
     size_t n_held;           /* events that they may hold */
     struct frame *heartbeat; /* owned */
+    struct gap_log *gaps;    /* owned */
     struct feed_reader reader;
     struct loop_timer flush;
     struct loop_timer slice;

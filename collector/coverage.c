@@ -345,7 +345,7 @@ void coverage_degrade(struct coverage *c, int64_t room_id, enum coverage_source 
         }
     }
     const struct coverage_span span = {.room_id = room_id,
-                                       .from_ms = at_ms > r->known_from ? at_ms : r->known_from,
+                                       .from_ms = at_ms,
                                        .to_ms = COVERAGE_OPEN,
                                        .cause = causes[source],
                                        .source = source,

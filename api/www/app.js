@@ -168,6 +168,13 @@ function listen(source, generation) {
     state.queue.length = 0;
     tail.prepend(make("li", "gap", "Something in between is not stored any more."));
   });
+  source.addEventListener("gap", (message) => {
+    if (generation !== state.generation) return;
+    const gap = JSON.parse(message.data);
+    const time = (ms) => new Date(ms).toLocaleTimeString();
+    const until = gap.to_ms === null ? "" : ` to ${time(gap.to_ms)}`;
+    tail.prepend(make("li", "gap", `Missed in room ${gap.room_id ?? "any"}: from ${time(gap.from_ms)}${until} (${gap.cause})`));
+  });
   // A ticket works once, so the browser's own way to reconnect would fail: always make a new source.
   source.onerror = () => {
     if (generation === state.generation) reconnect("disconnected");

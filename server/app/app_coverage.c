@@ -13,10 +13,28 @@ static int64_t ledger_ms(const struct app *app, int64_t wall_ms)
     return wall_ms + (newest > now ? newest - now : 0);
 }
 
+static struct span span_of(const struct coverage_span *s)
+{
+    return (struct span){
+        .room_id = s->room_id,
+        .source = s->source,
+        .from_ms = s->from_ms,
+        .to_ms = s->to_ms == COVERAGE_OPEN ? SPAN_OPEN : s->to_ms,
+        .first_id = s->first_id,
+        .last_id = s->last_id,
+        .n = (int64_t)s->n,
+        .cause = str_of(s->cause),
+        .extra = str_of(s->extra != NULL ? s->extra : ""),
+    };
+}
+
 static void on_change(void *ctx, const struct coverage_span *span)
 {
     struct app *app = ctx;
-    (void)span;
+    if (app->api != NULL && app->phase != APP_STARTING) {
+        struct span s = span_of(span);
+        api_gap(app->api, &s);
+    }
     app_coverage_soon(app);
 }
 
@@ -95,21 +113,6 @@ int64_t app_coverage_safe_id(const struct app *app)
 }
 
 /* ---- what the api may see ---- */
-
-static struct span span_of(const struct coverage_span *s)
-{
-    return (struct span){
-        .room_id = s->room_id,
-        .source = s->source,
-        .from_ms = s->from_ms,
-        .to_ms = s->to_ms == COVERAGE_OPEN ? SPAN_OPEN : s->to_ms,
-        .first_id = s->first_id,
-        .last_id = s->last_id,
-        .n = (int64_t)s->n,
-        .cause = str_of(s->cause),
-        .extra = str_of(s->extra != NULL ? s->extra : ""),
-    };
-}
 
 struct each_span {
     api_span_fn *fn;

@@ -250,3 +250,46 @@ def test_answers_say_what_is_missing(sim, danmakud, rows, postgres):
     postgres.stop(signal.SIGQUIT)
     wait_for("503", lambda: d.get("/readyz").status_code == 503)
     assert d.json(f"/api/v1/rooms/{a}/events", limit=1)["completeness"]["complete"]
+
+
+def told(stream, room, cause):
+    return [(g["from_ms"], g["to_ms"]) for kind, _, g in list(stream.control)
+            if kind == "gap" and g["room_id"] == room and g["cause"] == cause]
+
+
+def test_live_streams_are_told(sim, danmakud, rows):
+    s = sim("--rooms", "2", "--rate", "100")
+    d = danmakud(*QUICK, *s.args_for_rooms())
+    settled(d, rows, s)
+    a, b = s.rooms
+    everything, only_b = Stream(d.base), Stream(d.base, f"?rooms={b}")
+    wait_for("events on both", lambda: everything.events and only_b.events)
+    last = int(everything.events[-1][1])
+    s.command(f"reset {a}")
+    wait_for("a gap that begins and ends", lambda: len(told(everything, a, "peer_reset")) == 2)
+    (x, none), (x2, y) = told(everything, a, "peer_reset")
+    assert none is None and x == x2 and y > x
+    s.command(f"drop {b}")
+    wait_for("the other room's gap", lambda: len(told(only_b, b, "peer_closed")) == 2)
+    assert told(only_b, a, "peer_reset") == [], "a room that it does not follow"
+    everything.close()
+    only_b.close()
+    wait_for("the gaps to be stored", lambda: all(len(stored(rows, r)) == 4 for r in s.rooms))
+    # Again on resume: from memory, and from the database by a process that knows nothing.
+    for again in (False, True):
+        if again:
+            d.stop()
+            d = danmakud(*QUICK, *s.args_for_rooms())
+        resumed = Stream(d.base, last_event_id=last)
+        wait_for("both gaps", lambda: told(resumed, a, "peer_reset") == [(x, y)] and told(resumed, b, "peer_closed"))
+        wait_for("events", lambda: resumed.events)
+        assert not resumed.error and resumed.control[0][0] == "hello"
+        resumed.close()
+        later = Stream(d.base, f"?rooms={a}", last_event_id=int(resumed.events[0][1]) if not again else last + (1 << 22))
+        wait_for("events", lambda: len(later.events) > 10)
+        later.close()
+        assert told(later, b, "peer_closed") == []
+    # The stop and the start are part of it.
+    resumed = Stream(d.base, last_event_id=last)
+    wait_for("the stop", lambda: told(resumed, a, "stopped") and told(resumed, a, "connecting"))
+    resumed.close()

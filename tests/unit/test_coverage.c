@@ -24,6 +24,7 @@ struct world {
     struct table table;
     int64_t now;
     int64_t alive;
+    int64_t painted; /* until when what goes on is painted */
     bool up[ROOMS];
     bool left[ROOMS];
     bool degraded[ROOMS][COVERAGE_SOURCES];
@@ -271,6 +272,7 @@ static void step_kill(struct world *w)
     assert_int_equal(coverage_n_merged(w->c), 0);
     coverage_free(w->c);
     w->alive = w->now - (int64_t)rng_below(&w->rng, 10);
+    w->alive = w->alive > w->painted ? w->alive : w->painted;
     for (int room = 0; room < ROOMS; room++) {
         for (int s = COVERAGE_MASKED; s < COVERAGE_SOURCES; s++) {
             if (w->degraded[room][s]) {
@@ -354,6 +356,7 @@ static void compare(struct world *w, int room)
     int64_t from = BASE + (int64_t)rng_below(&w->rng, (uint64_t)(to - BASE));
     bool memory_only = coverage_known_from(w->c, room + 1) <= from;
     /* What goes on is painted up to here, and again when it ends. */
+    w->painted = to;
     if (!w->up[room]) {
         paint(w->gap[room], w->down_from[room], to);
     }

@@ -1,0 +1,215 @@
+#include "api/stream_gaps.h"
+
+#include "api/encode/sse.h"
+#include "api/ledger.h"
+#include "api/stream_priv.h"
+#include "server/core/id.h"
+#include "server/core/json_write.h"
+#include "server/core/mem.h"
+#include "server/stats/stats.h"
+
+enum { ONE_LIMIT = 1024, ALL_LIMIT = 64 * 1024 };
+
+struct gap_log {
+    struct {
+        struct frame *frame; /* owned */
+        int64_t room_id;
+        bool unwanted; /* the operator did not want the room to be collected */
+    } at[STREAM_GAPS_KEPT];
+    uint64_t head;
+};
+
+/* What one stream has to be told first. */
+struct stream_resume {
+    struct stream *stream; /* borrowed: it owns this */
+    struct ledger ledger;
+    struct loop_timer again;
+    struct buf text;
+};
+
+struct gap_log *gap_log_new(void)
+{
+    return mem_new(struct gap_log);
+}
+
+void gap_log_free(struct gap_log *g)
+{
+    for (size_t i = 0; g != NULL && i < STREAM_GAPS_KEPT; i++) {
+        frame_unref(&g->at[i].frame);
+    }
+    mem_free(g);
+}
+
+uint64_t gap_log_head(const struct gap_log *g)
+{
+    return g->head;
+}
+
+static void put_gap(struct buf *b, int64_t room_id, const struct span_interval *gap, bool truncated)
+{
+    struct json_out w;
+    sse_begin(b, SSE_NO_ID, "gap");
+    jw_init(&w, b);
+    jw_object(&w);
+    ledger_put_gap(&w, room_id, gap);
+    if (truncated) {
+        jw_kbool(&w, "truncated", true);
+    }
+    jw_object_end(&w);
+    sse_end(b);
+}
+
+static bool is_unwanted(const struct span *s)
+{
+    return s->source == SPAN_LINK &&
+           (str_eq(s->cause, STR("removed")) || str_eq(s->cause, STR("paused")));
+}
+
+bool gap_log_add(struct gap_log *g, const struct span *span)
+{
+    struct buf b;
+    if (span_state_of(span) != SPAN_GAP) {
+        return false;
+    }
+    const struct span_interval gap = {.state = SPAN_GAP,
+                                      .from_ms = span->from_ms,
+                                      .to_ms = span->to_ms,
+                                      .cause = span->cause,
+                                      .span = span};
+    buf_init(&b, ONE_LIMIT);
+    put_gap(&b, span->room_id, &gap, false);
+    struct frame *frame = buf_ok(&b) ? frame_of_text(buf_str(&b)) : NULL;
+    buf_deinit(&b);
+    if (frame == NULL) {
+        return false;
+    }
+    size_t i = (size_t)(g->head % STREAM_GAPS_KEPT);
+    frame_unref(&g->at[i].frame);
+    g->at[i].frame = frame;
+    g->at[i].room_id = span->room_id;
+    g->at[i].unwanted = is_unwanted(span);
+    g->head++;
+    return true;
+}
+
+/* ---- a stream ---- */
+
+static bool follows(const struct stream *s, int64_t room_id, bool unwanted)
+{
+    if (s->filter.n_rooms == 0) {
+        return !unwanted;
+    }
+    for (size_t i = 0; i < s->filter.n_rooms; i++) {
+        if (s->filter.rooms[i] == room_id) {
+            return true;
+        }
+    }
+    return room_id == 0;
+}
+
+bool stream_gaps_wants(const struct stream *s, const struct span *span)
+{
+    return follows(s, span->room_id, is_unwanted(span));
+}
+
+struct frame *stream_gaps_next(struct stream *s)
+{
+    const struct gap_log *g = s->hub->gaps;
+    if (s->resume != NULL) {
+        return NULL; /* what it missed comes first */
+    }
+    if (s->missed != NULL) {
+        return TAKE_PTR(s->missed);
+    }
+    if (g->head - s->gap_next > STREAM_GAPS_KEPT) {
+        stats_add(s->hub->api->opts.stats, STAT_STREAM_GAPS_SKIPPED,
+                  (int64_t)(g->head - s->gap_next - STREAM_GAPS_KEPT));
+        s->gap_next = g->head - STREAM_GAPS_KEPT;
+    }
+    while (s->gap_next < g->head) {
+        size_t i = (size_t)(s->gap_next++ % STREAM_GAPS_KEPT);
+        if (follows(s, g->at[i].room_id, g->at[i].unwanted)) {
+            return frame_ref(g->at[i].frame);
+        }
+    }
+    return NULL;
+}
+
+/* ---- resuming ---- */
+
+static void resume_free(struct stream *s)
+{
+    struct stream_resume *r = s->resume;
+    loop_timer_stop(&r->again);
+    ledger_deinit(&r->ledger);
+    buf_deinit(&r->text);
+    mem_free(TAKE_PTR(s->resume));
+}
+
+static void put_missed(void *ctx, int64_t room_id, const struct span_interval *gap, bool truncated)
+{
+    struct stream_resume *r = ctx;
+    put_gap(&r->text, room_id, gap, truncated);
+}
+
+static void tell(struct stream *s, const struct db_rows *rows)
+{
+    struct stream_resume *r = s->resume;
+    ledger_take(&r->ledger, rows);
+    ledger_each_gap(&r->ledger, put_missed, r);
+    if (r->text.len > 0 && buf_ok(&r->text)) {
+        s->missed = frame_of_text(buf_str(&r->text));
+    }
+    resume_free(s);
+    stream_wake(s);
+}
+
+static void resume_read(void *ctx, enum err_code code, const struct err *err ATTR_UNUSED,
+                        const struct db_rows *rows)
+{
+    struct stream_resume *r = ctx;
+    if (code == ERR_OK) {
+        tell(r->stream, rows);
+    } else {
+        loop_timer_start(&r->again, HUB_DOWN_MS, 0);
+    }
+}
+
+static void ask(void *ctx)
+{
+    struct stream_resume *r = ctx;
+    struct db *db = r->stream->hub->api->opts.db;
+    struct db_arg args[LEDGER_ARGS];
+    struct err err;
+    if (!ledger_needs_rows(&r->ledger)) {
+        tell(r->stream, NULL);
+        return;
+    }
+    size_t n = ledger_args(&r->ledger, args);
+    if (!db_is_up(db) ||
+        db_query(db, sql_stmt(ledger_sql(&r->ledger)), args, n, resume_read, r, &err) != ERR_OK) {
+        loop_timer_start(&r->again, HUB_DOWN_MS, 0);
+    }
+}
+
+void stream_gaps_resume(struct stream *s, int64_t resume_id)
+{
+    struct api *a = s->hub->api;
+    struct stream_resume *r = mem_new(struct stream_resume);
+    s->resume = r;
+    r->stream = s;
+    buf_init(&r->text, ALL_LIMIT);
+    loop_timer_init(&r->again, a->opts.loop, ask, r);
+    ledger_init(&r->ledger, a, s->filter.rooms, s->filter.n_rooms, id_ts_ms(resume_id), INT64_MAX,
+                true);
+    ask(r);
+}
+
+void stream_gaps_deinit(struct stream *s)
+{
+    if (s->resume != NULL) {
+        db_forget(s->hub->api->opts.db, s->resume);
+        resume_free(s);
+    }
+    frame_unref(&s->missed);
+}

@@ -1,0 +1,37 @@
+/* api/stream_gaps.h - event: gap of live streams: what goes missing and what went missing, without an id.
+ *
+ * Gaps that begin or end are kept, as frames, in a small ring; a stream is a cursor into it and passes over rooms it does not
+ * follow. A stream that resumes is first told the gaps after the id it resumes from: from memory, else from the database,
+ * for which it waits if need be (data goes on meanwhile).
+ *
+ * Threading:  loop thread only.
+ * Limits:     STREAM_GAPS_KEPT gaps; a stream that falls further behind misses the older ones, which is counted.
+ *             LEDGER_GAPS_MAX on resume, the last one says `truncated`.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "api/query/spans.h"
+
+struct api;
+struct frame;
+struct gap_log;
+struct stream;
+
+enum { STREAM_GAPS_KEPT = 1024 };
+
+struct gap_log *gap_log_new(void);
+void gap_log_free(struct gap_log *g); /* NULL is fine */
+uint64_t gap_log_head(const struct gap_log *g);
+/* span: began (to_ms SPAN_OPEN) or is over. NULL: out of memory, or it is none that streams hear of. Returns whether it is in. */
+bool gap_log_add(struct gap_log *g, const struct span *span);
+
+/* Of a stream: begins the telling of what it missed. */
+void stream_gaps_resume(struct stream *s, int64_t resume_id);
+/* The next frame to send, a reference for the caller; NULL: none now. */
+struct frame *stream_gaps_next(struct stream *s);
+/* Would it be told the newest one? */
+bool stream_gaps_wants(const struct stream *s, const struct span *span);
+void stream_gaps_deinit(struct stream *s);
