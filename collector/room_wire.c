@@ -13,6 +13,11 @@ static const enum stats_row fault_stats[] = {
     PACKET_FAULT_TABLE(X)
 #undef X
 };
+static const enum stats_row repeat_stats[EVENT_KIND_END] = {
+#define X(name, number, text, paid, rare) [EVENT_##name] = STAT_REPEATS_##name,
+#include "server/event/event_kind.def"
+#undef X
+};
 static const enum stats_row status_stats[] = {
     [DECODE_OK] = STAT_MESSAGES_OK,
     [DECODE_UNKNOWN] = STAT_MESSAGES_UNKNOWN,
@@ -35,7 +40,7 @@ static void take_events(struct room *r, const struct event_draft *drafts, size_t
                 }
             }
             r->n_repeats++;
-            stats_inc(env->stats, STAT_REPEATS);
+            stats_inc(env->stats, repeat_stats[drafts[i].kind]);
         } else if (copying) {
             env->kept[kept++] = drafts[i];
         }

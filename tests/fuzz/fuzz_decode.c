@@ -72,6 +72,7 @@ static const char *const wraps[][2] = {
     {"{\"cmd\":\"SUPER_CHAT_MESSAGE\",\"data\":", "}"},
     {"{\"cmd\":\"LIVE\",\"live_key\":", "}"},
     {"{\"cmd\":\"PREPARING\",\"msg_id\":", "}"},
+    {"{\"cmd\":\"DANMU_MSG_MIRROR\",\"info\":", "}"},
 };
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)

@@ -276,7 +276,7 @@ static void repeats_are_dropped(void **state)
     send_danmaku(k, 2);
     assert_true(collect_until_events(k, 2));
     assert_int_equal(collect_info(k, ROOM).n_repeats, 1);
-    assert_int_equal(stats_get(k->stats, STAT_REPEATS), 1);
+    assert_int_equal(stats_get(k->stats, STAT_REPEATS_DANMAKU), 1);
     /* The window outlives the connection: upstream sends again what it thinks we missed. */
     fake_upstream_drop(k->up[0], 0, true);
     assert_true(collect_until_state(k, ROOM, "backoff"));
