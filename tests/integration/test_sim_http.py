@@ -173,6 +173,15 @@ def test_public_host_is_in_the_list_and_the_certificate(web):
         assert ("DNS", "localhost") in tls.getpeercert()["subjectAltName"]
 
 
+def test_https(web):
+    s = web("--https")
+    assert s.ready["http"].startswith("https://127.0.0.1:")
+    get = functools.partial(requests.get, s.ready["http"] + "/x/web-interface/nav", timeout=20)
+    assert get(verify=s.ready["ca"]).json()["code"] == -101
+    with pytest.raises(requests.exceptions.SSLError):
+        get()
+
+
 def test_any_token(web):
     s = web("--any-token")
     auth(s, 1001, "").close()

@@ -10,6 +10,7 @@
 #include "server/core/assert.h"
 #include "server/core/mem.h"
 #include "tests/sim/sim_http_priv.h"
+#include "tests/sim/sim_pem.h"
 #include "tests/sim/sim_priv.h"
 
 enum {
@@ -19,6 +20,7 @@ enum {
     IDLE_TIMEOUT_S = 60,
     CLOSE_TURNS = 8,
     CONNECTIONS_MAX = 1024,
+    PEM_MAX = 64 * 1024,
 };
 
 struct path_count {
@@ -29,6 +31,8 @@ struct path_count {
 struct sim_http {
     struct sim_server *server; /* borrowed */
     struct MHD_Daemon *mhd;
+    struct buf cert; /* PEM, with --https */
+    struct buf key;
     uv_poll_t poll;
     struct loop_timer timeout;
     bool closing;
@@ -378,6 +382,13 @@ static void on_completed(void *ctx, struct MHD_Connection *mhd, void **con,
 
 /* --- life --- */
 
+static void free_http(struct sim_http *h)
+{
+    buf_deinit(&h->cert);
+    buf_deinit(&h->key);
+    mem_free(h);
+}
+
 static enum err_code set_name(struct sim_http *h, struct err *err)
 {
     const union MHD_DaemonInfo *info = MHD_get_daemon_info(h->mhd, MHD_DAEMON_INFO_LISTEN_FD);
@@ -402,22 +413,55 @@ static enum err_code set_name(struct sim_http *h, struct err *err)
     return ERR_OK;
 }
 
+static enum err_code read_pems(struct sim_http *h, struct err *err)
+{
+    const struct sim_options *o = h->server->o;
+    enum err_code rc = ERR_OK;
+
+    buf_init(&h->cert, PEM_MAX);
+    buf_init(&h->key, PEM_MAX);
+    if (o->https) {
+        rc = sim_pem_read(o->tls_cert, o->tls_dir, "server.pem", &h->cert, err);
+    }
+    if (rc == ERR_OK && o->https) {
+        rc = sim_pem_read(o->tls_key, o->tls_dir, "server.key", &h->key, err);
+    }
+    return rc;
+}
+
+static struct MHD_Daemon *start_daemon(struct sim_http *h, const struct sockaddr_storage *addr)
+{
+    bool tls = h->server->o->https;
+    unsigned flags = MHD_USE_EPOLL | MHD_ALLOW_SUSPEND_RESUME | (tls ? MHD_USE_TLS : 0) |
+                     (addr->ss_family == AF_INET6 ? MHD_USE_IPv6 : 0);
+    const struct MHD_OptionItem pems[] = {
+        {MHD_OPTION_HTTPS_MEM_CERT, 0, h->cert.data},
+        {MHD_OPTION_HTTPS_MEM_KEY, 0, h->key.data},
+        {MHD_OPTION_END, 0, NULL},
+    };
+
+    return MHD_start_daemon(flags, 0, NULL, NULL, on_request, h, MHD_OPTION_SOCK_ADDR, addr,
+                            MHD_OPTION_NOTIFY_COMPLETED, on_completed, h,
+                            MHD_OPTION_CONNECTION_LIMIT, (unsigned)CONNECTIONS_MAX,
+                            MHD_OPTION_CONNECTION_TIMEOUT, (unsigned)IDLE_TIMEOUT_S,
+                            MHD_OPTION_LISTENING_ADDRESS_REUSE, 1u, MHD_OPTION_ARRAY,
+                            tls ? pems : pems + 2, MHD_OPTION_END);
+}
+
 static enum err_code start(struct sim_http *h, const char *where, struct err *err)
 {
     struct sockaddr_storage addr;
-    unsigned flags = MHD_USE_EPOLL | MHD_ALLOW_SUSPEND_RESUME;
+    enum err_code rc_pem = read_pems(h, err);
     const union MHD_DaemonInfo *info;
     int rc;
 
     if (!sim_host_parse(where, &addr)) {
         return err_set(err, ERR_INVALID, "--http %s: not ADDR:PORT", where);
     }
-    flags |= addr.ss_family == AF_INET6 ? MHD_USE_IPv6 : 0;
-    h->mhd = MHD_start_daemon(flags, 0, NULL, NULL, on_request, h, MHD_OPTION_SOCK_ADDR, &addr,
-                              MHD_OPTION_NOTIFY_COMPLETED, on_completed, h,
-                              MHD_OPTION_CONNECTION_LIMIT, (unsigned)CONNECTIONS_MAX,
-                              MHD_OPTION_CONNECTION_TIMEOUT, (unsigned)IDLE_TIMEOUT_S,
-                              MHD_OPTION_LISTENING_ADDRESS_REUSE, 1u, MHD_OPTION_END);
+    if (rc_pem != ERR_OK) {
+        return rc_pem;
+    }
+    h->mhd = start_daemon(h, &addr);
     if (!h->mhd) {
         return err_set(err, ERR_IO, "--http %s: cannot listen", where);
     }
@@ -447,7 +491,7 @@ enum err_code sim_http_open(struct sim_server *s, const char *where, struct sim_
         rc = sim_http_fault(h, str_of(s->o->http_faults[i]), err);
     }
     if (rc != ERR_OK && !h->mhd) {
-        mem_free(h);
+        free_http(h);
         return rc;
     }
     *ret = h; /* also after an error behind the start: its handle is closed with the rest */
@@ -460,7 +504,7 @@ static void on_closed(uv_handle_t *poll)
     void (*closed)(void *) = h->closed;
     void *ctx = h->closed_ctx;
 
-    mem_free(h);
+    free_http(h);
     closed(ctx);
 }
 
@@ -484,7 +528,7 @@ void sim_http_close(struct sim_http *h, void (*closed)(void *ctx), void *ctx)
 
 void sim_http_url(const struct sim_http *h, struct buf *out)
 {
-    buf_printf(out, "http://%s", h->name);
+    buf_printf(out, "%s://%s", h->server->o->https ? "https" : "http", h->name);
 }
 
 /* --- rules and counts --- */

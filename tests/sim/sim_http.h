@@ -1,4 +1,4 @@
-/* tests/sim/sim_http.h - the upstream's web side: a plain HTTP server on the loop.
+/* tests/sim/sim_http.h - the upstream's web side: an HTTP server on the loop, over tls with --https.
  *
  * Requests are answered by sim_api.h; what comes between is here: faults, the rate limit, the record of requests.
  * A fault is a rule as in sim_fault.h: "kind=ban,path=getDanmuInfo,times=3".

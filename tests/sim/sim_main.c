@@ -102,7 +102,7 @@ static void print_ready(const struct program *p)
         buf_put(&line, STR(" wss="));
         sim_server_addresses(p->server, SIM_LINK_WSS, &line);
     }
-    if (p->options.n_wss > 0 && p->options.tls_dir) {
+    if ((p->options.n_wss > 0 || p->options.https) && p->options.tls_dir) {
         buf_printf(&line, " ca=%s/ca.pem", p->options.tls_dir);
     }
     if (p->options.http) {

@@ -39,6 +39,7 @@ static const struct option OPTIONS[] = {
      "site"},
     {"http", HTTP, 0, 0, 0, 0, "[ADDR:]PORT",
      "serve the site's HTTP APIs here; danmaku clients then need a token of theirs"},
+    {"https", FLAG, AT(https), 0, 0, 0, NULL, "the APIs over tls, with the certificate of --wss"},
     {"public-host", STRING, AT(public_host), 0, 0, 0, "NAME",
      "what danmaku hosts are called in answers, and in the certificate [their address]"},
     {"account", STRINGS, AT(accounts), AT(n_accounts), 0, SIM_ACCOUNT_ARGS_MAX, "SESSDATA:UID:NAME",
@@ -279,8 +280,12 @@ enum err_code sim_options_parse(struct sim_options *o, int argc, char **argv, st
     if (o->n_listen == 0) {
         o->listen[o->n_listen++] = "127.0.0.1:0";
     }
-    if (o->n_wss > 0 && !o->tls_dir && !(o->tls_cert && o->tls_key)) {
-        return err_set(err, ERR_INVALID, "--wss: needs --tls-dir, or --tls-cert and --tls-key");
+    if (o->https && !o->http) {
+        return err_set(err, ERR_INVALID, "--https: needs --http");
+    }
+    if ((o->n_wss > 0 || o->https) && !o->tls_dir && !(o->tls_cert && o->tls_key)) {
+        return err_set(err, ERR_INVALID,
+                       "--wss, --https: need --tls-dir, or --tls-cert and --tls-key");
     }
     if (o->slow_drop && o->count > 0) {
         return err_set(err, ERR_INVALID, "--slow drop: --count promises that nothing is dropped");

@@ -33,6 +33,7 @@ struct sim_options {
     bool ws_strict;
     const char *http; /* "addr:port" of the web side; NULL: none */
     char http_text[32];
+    bool https;              /* over tls, with the certificate of --wss */
     const char *public_host; /* what hosts are called in lists; NULL: their address */
     const char *accounts[SIM_ACCOUNT_ARGS_MAX];
     size_t n_accounts;

@@ -331,7 +331,7 @@ static enum err_code set_up(struct sim_server *s, struct err *err)
     if (rc == ERR_OK) {
         rc = add_rooms(s, err);
     }
-    if (rc == ERR_OK && s->o->n_wss > 0) {
+    if (rc == ERR_OK && (s->o->n_wss > 0 || s->o->https)) {
         rc = set_up_tls(s, err);
     }
     if (rc == ERR_OK) {
