@@ -1,8 +1,14 @@
 """The upstream's HTTP side: hosts and tokens over it, a ban, and nobody there."""
+import gzip
+import http.server
 import signal
 import socket
+import ssl
+import threading
 
+import brotli
 import pytest
+import requests
 
 from harness import wait_for
 
@@ -124,3 +130,94 @@ def test_without_a_network_it_says_so_once_and_serves(danmakud):
         assert set(states(d).values()) <= {"prepare", "backoff"}
         assert d.json("/api/v1/rooms/1")["data"]["collection"]["last_close"] == "upstream"
         assert d.stop() == 0
+
+
+# --- tls, compression ----------------------------------------------------------------------------------------------
+
+
+class Front(http.server.ThreadingHTTPServer):
+    """The simulated site behind https, compressing what it says; `how` counts what clients could unpack."""
+    daemon_threads = True
+
+    def __init__(self, site, tls_dir, address):
+        super().__init__((address, 0), FrontHandler)
+        self.site = site
+        self.how = []
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(tls_dir / "server.pem", tls_dir / "server.key")
+        self.socket = context.wrap_socket(self.socket, server_side=True, do_handshake_on_connect=False)
+        threading.Thread(target=self.serve_forever, daemon=True).start()
+
+    def handle_error(self, request, client_address):
+        pass  # a client that does not trust us ends the handshake
+
+
+class FrontHandler(http.server.BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+
+    def do_GET(self):
+        keep = {k: v for k, v in self.headers.items() if k.lower() in ("user-agent", "referer", "cookie")}
+        r = requests.get(self.server.site + self.path, headers=keep, timeout=20)
+        accepted = self.headers.get("Accept-Encoding", "")
+        how = ("br", "gzip")[len(self.server.how) % 2]
+        assert how in accepted, accepted
+        self.server.how.append(how)
+        body = brotli.compress(r.content) if how == "br" else gzip.compress(r.content)
+        self.send_response(r.status_code)
+        self.send_header("Content-Encoding", how)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *args):
+        pass
+
+
+@pytest.fixture
+def front(tmp_path):
+    started = []
+
+    def start(s, address="127.0.0.1", name="localhost"):
+        f = Front(s.site, tmp_path / "tls", address)
+        started.append(f)
+        return f, f"https://{name}:{f.server_address[1]}"
+    yield start
+    for f in started:
+        f.shutdown()
+        f.server_close()
+
+
+def behind(url, s):
+    args = list(args_for(s))
+    for key in ("--upstream-url", "--upstream-api-url", "--upstream-www-url"):
+        args[args.index(key) + 1] = url
+    return args
+
+
+def test_https_and_compressed_answers(web, danmakud, front):
+    s = web("--rooms", "2")
+    f, url = front(s)
+    d = danmakud(*behind(url, s))
+    wait_for("both rooms to be live", lambda: set(states(d).values()) == {"live"})
+    assert set(f.how) == {"br", "gzip"}
+
+
+def test_a_certificate_nobody_vouches_for_is_refused(web, danmakud, front):
+    s = web("--rooms", "1")
+    f, url = front(s)
+    args = behind(url, s)
+    del args[args.index("--upstream-ca-file"):args.index("--upstream-ca-file") + 2]
+    d = danmakud(*args)
+    wait_for("it to be told", lambda: "upstream cannot be reached" in d.log_text())
+    assert "certificate" in d.log_text()
+    assert f.how == [] and asked(s) == 0
+    assert d.stop() == 0
+
+
+def test_a_certificate_for_another_name_is_refused(web, danmakud, front):
+    s = web("--rooms", "1")
+    f, url = front(s, address="127.0.0.2", name="127.0.0.2")
+    d = danmakud(*behind(url, s))
+    wait_for("it to be told", lambda: "upstream cannot be reached" in d.log_text())
+    assert "certificate subject name" in d.log_text()
+    assert f.how == [] and asked(s) == 0

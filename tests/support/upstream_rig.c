@@ -22,7 +22,9 @@ void upr_open(struct upstream_rig *f)
 
 int upr_setup(void **state)
 {
+    const uint64_t live_before = mem_live_count();
     struct upstream_rig *f = mem_new(struct upstream_rig);
+    f->live_before = live_before;
     clock_fake_init(&f->clock, UPR_WALL_MS * INT64_C(1000));
     f->loop = loop_new();
     loop_set_clock(f->loop, &f->clock.base);

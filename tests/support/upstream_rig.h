@@ -37,6 +37,7 @@ struct upstream_rig {
     char cookie_path[TMP_PATH_BYTES];
     struct buf log; /* lines of the service's log */
 
+    uint64_t live_before; /* mem_live_count before it was set up */
     unsigned n_asked, n_told;
     unsigned n_codes[ERR_CODES]; /* of all answers */
     /* the newest answer */
