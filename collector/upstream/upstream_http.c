@@ -40,6 +40,7 @@ struct transfer {
     CURL *easy;
     struct curl_slist *headers;
     struct buf body;
+    size_t head_bytes;
     bool too_big;
     int64_t date_ms;
     char buvid[BUVID_BYTES];
@@ -271,6 +272,11 @@ static size_t on_header(char *data, size_t size, size_t n, void *ctx)
 {
     struct transfer *t = ctx;
     const struct str line = str_trim((struct str){data, size * n});
+    t->head_bytes += size * n;
+    if (t->head_bytes > UPSTREAM_HTTP_HEAD_MAX) {
+        t->too_big = true;
+        return 0;
+    }
     const char *colon = line.len > 0 ? memchr(line.ptr, ':', line.len) : NULL;
     if (!colon) {
         return size * n;

@@ -6,7 +6,7 @@
  *
  * Threading:  loop thread only. Timeouts run by the real clock, whatever clock the loop has.
  * Ownership:  arguments are copied; an answer is lent for the callback.
- * Limits:     opts.body_max bytes of an unpacked body; UPSTREAM_HTTP_CONNS connections.
+ * Limits:     opts.body_max bytes of an unpacked body, UPSTREAM_HTTP_HEAD_MAX of a head; UPSTREAM_HTTP_CONNS connections.
  */
 #pragma once
 
@@ -19,7 +19,7 @@
 struct loop;
 struct upstream_http;
 
-enum { UPSTREAM_HTTP_CONNS = 16 };
+enum { UPSTREAM_HTTP_CONNS = 16, UPSTREAM_HTTP_HEAD_MAX = 64 * 1024 };
 
 struct upstream_http_opts {
     struct str user_agent;

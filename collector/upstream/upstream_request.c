@@ -145,11 +145,13 @@ static bool refresh(struct request *r)
 
 static bool relogin(struct request *r)
 {
-    if (r->refreshed || r->internal) {
+    struct upstream *u = r->up;
+    if (r->refreshed || r->internal ||
+        breaker_state(&u->breaker, loop_now_ms(u->loop)) == BREAKER_OPEN) {
         return false;
     }
     r->refreshed = true;
-    if (r->generation == r->up->id.generation && !identity_drop_login(r->up)) {
+    if (r->generation == u->id.generation && !identity_drop_login(u)) {
         return false;
     }
     queue(r);

@@ -121,7 +121,7 @@ static void send_reply(struct conn *c, const struct path *p, const struct reply 
     const size_t cut = r->status == FAKE_WEB_CUT ? len / 2 : len;
     s->conn = c;
     s->then_close = r->status == FAKE_WEB_CUT;
-    buf_init(&s->text, BODY_MAX + HEAD_MAX);
+    buf_init(&s->text, BODY_MAX + 8 * HEAD_MAX);
     buf_printf(&s->text, "HTTP/1.1 %d X\r\nContent-Length: %zu\r\nContent-Type: x/x\r\n%s\r\n",
                r->status > 0 ? r->status : 200, len, p->header);
     buf_put(&s->text, (struct str){r->body, cut});

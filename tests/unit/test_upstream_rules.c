@@ -189,6 +189,18 @@ static void bodies_have_a_limit(void **state)
     upr_wait(f);
     assert_int_equal(f->code, ERR_OK);
     mem_free(body);
+    /* So does the head. */
+    struct buf head;
+    buf_init(&head, 1 << 20);
+    for (unsigned i = 0; i < 700; i++) {
+        buf_printf(&head, "X-%u: %090u\r\n", i, i);
+    }
+    buf_put_c(&head, '\0');
+    fake_web_header(f->web, UPR_LIST, head.data);
+    buf_deinit(&head);
+    upr_list(f, 1);
+    upr_wait(f);
+    assert_int_equal(f->code, ERR_PROTO);
 }
 
 /* ---- nobody there ---- */
