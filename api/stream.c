@@ -130,19 +130,22 @@ static bool next_of_ring(struct stream *s)
 static bool next_of_page(struct stream *s)
 {
     struct api *a = s->hub->api;
-    if (s->page_at == s->reader.n) {
-        stream_page_done(s);
-        return false;
+    while (s->page_at < s->reader.n) {
+        size_t at = s->newest_first ? s->reader.n - 1 - s->page_at : s->page_at;
+        const struct reader_item *item = &s->reader.items[at];
+        s->page_at++;
+        if (!s->newest_first) {
+            s->last_id = item->event->id;
+        }
+        if ((item->event->flags & EVENT_F_BACKFILLED) != 0) {
+            continue; /* those who were connected all the time did not get it either */
+        }
+        stats_inc(a->opts.stats, STAT_STREAM_EVENTS);
+        return take(s, item->seq == FEED_NO_SEQ ? frames_make(a->frames, item->event)
+                                                : frames_get(a->frames, item->seq, item->event));
     }
-    size_t at = s->newest_first ? s->reader.n - 1 - s->page_at : s->page_at;
-    const struct reader_item *item = &s->reader.items[at];
-    s->page_at++;
-    if (!s->newest_first) {
-        s->last_id = item->event->id;
-    }
-    stats_inc(a->opts.stats, STAT_STREAM_EVENTS);
-    return take(s, item->seq == FEED_NO_SEQ ? frames_make(a->frames, item->event)
-                                            : frames_get(a->frames, item->seq, item->event));
+    stream_page_done(s);
+    return false;
 }
 
 /* Finds what comes next; false: nothing now. */

@@ -105,6 +105,11 @@ def test_lists_and_figures_have_it_the_live_feed_not(sim, danmakud, rows, databa
     live = harness.Stream(d.base, f"?rooms={room}&kinds=danmaku", last_event_id=int(one["id"]) - 1, count=9)
     live.join(harness.TIMEOUT)
     assert [e[2]["text"] for e in live.events] == [f"text {i}" for i in range(5, 20, 2)] + ["now"]
+    # nor does who resumes from the database get them
+    live = harness.Stream(d.base, f"?rooms={room}&kinds=danmaku", last_event_id=int(listed[-1]["id"]) - 1, count=11)
+    live.join(harness.TIMEOUT)
+    assert [e[2]["text"] for e in live.events] == [f"text {i}" for i in range(1, 20, 2)] + ["now"]
+    assert d.metric("danmakud_stream_pages_total") >= 1
 
 
 def test_what_was_said_about_others(sim, danmakud, rows, database, postgres):
