@@ -63,6 +63,8 @@ struct reparse {
     struct decoder *decoder;
     struct packer *packer;
     struct amend_rows amends;
+    struct event *
+        *amending; /* owned references: the texts of amends are theirs; amends.n of them */
     struct buf packed;
     struct buf message;
     struct buf copy;
@@ -202,8 +204,21 @@ static void take_event(struct reparse *r, int64_t id, const struct event_draft *
         return;
     }
     batch_put(&r->copy, e);
+    const size_t before = r->amends.n;
     amend_rows_add(&r->amends, e);
-    event_unref(&e);
+    if (r->amends.n > before) {
+        r->amending[before] = e;
+    } else {
+        event_unref(&e);
+    }
+}
+
+static void clear_amends(struct reparse *r)
+{
+    for (size_t i = 0; i < r->amends.n; i++) {
+        event_unref(&r->amending[i]);
+    }
+    amend_rows_clear(&r->amends);
 }
 
 /* Columns: id, room_id, dict, body. */
@@ -240,7 +255,7 @@ static void take_page(struct reparse *r, const struct db_rows *rows)
         return;
     }
     buf_clear(&r->copy);
-    amend_rows_clear(&r->amends);
+    clear_amends(r);
     for (size_t i = 0; i < r->page_n; i++) {
         take_message(r, rows, i);
     }
@@ -469,6 +484,7 @@ int app_reparse_run(const char *conninfo, const struct config *config,
     r->packer = packer_new();
     r->exit_code = EXIT_FAILED;
     amend_rows_init(&r->amends, PAGE_EVENTS);
+    r->amending = mem_new_array(struct event *, PAGE_EVENTS);
     buf_init(&r->packed, MESSAGE_BYTES);
     buf_init(&r->message, MESSAGE_BYTES);
     buf_init(&r->copy, PAGE_BYTES);
@@ -487,6 +503,8 @@ int app_reparse_run(const char *conninfo, const struct config *config,
     free_cmds(r);
     decoder_free(r->decoder);
     packer_free(r->packer);
+    clear_amends(r);
+    mem_free(r->amending);
     amend_rows_deinit(&r->amends);
     buf_deinit(&r->packed);
     buf_deinit(&r->message);
