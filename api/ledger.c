@@ -117,8 +117,7 @@ static bool take_span(void *ctx, const struct span *s)
         return true;
     }
     if (s->room_id != 0 || l->n_rooms == 0) {
-        if (l->n_rooms == 0 && s->source == SPAN_LINK &&
-            (str_eq(s->cause, STR("removed")) || str_eq(s->cause, STR("paused")))) {
+        if (l->n_rooms == 0 && span_is_unwanted(s)) {
             return true;
         }
         spans_add(&l->spans, s);

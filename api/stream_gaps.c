@@ -59,12 +59,6 @@ static void put_gap(struct buf *b, int64_t room_id, const struct span_interval *
     sse_end(b);
 }
 
-static bool is_unwanted(const struct span *s)
-{
-    return s->source == SPAN_LINK &&
-           (str_eq(s->cause, STR("removed")) || str_eq(s->cause, STR("paused")));
-}
-
 bool gap_log_add(struct gap_log *g, const struct span *span)
 {
     struct buf b;
@@ -87,7 +81,7 @@ bool gap_log_add(struct gap_log *g, const struct span *span)
     frame_unref(&g->at[i].frame);
     g->at[i].frame = frame;
     g->at[i].room_id = span->room_id;
-    g->at[i].unwanted = is_unwanted(span);
+    g->at[i].unwanted = span_is_unwanted(span);
     g->head++;
     return true;
 }
@@ -109,7 +103,7 @@ static bool follows(const struct stream *s, int64_t room_id, bool unwanted)
 
 bool stream_gaps_wants(const struct stream *s, const struct span *span)
 {
-    return follows(s, span->room_id, is_unwanted(span));
+    return follows(s, span->room_id, span_is_unwanted(span));
 }
 
 struct frame *stream_gaps_next(struct stream *s)

@@ -303,16 +303,6 @@ void coverage_down(struct coverage *c, int64_t room_id, int64_t at_ms, const cha
     }
 }
 
-void coverage_cause(struct coverage *c, int64_t room_id, const char *cause)
-{
-    struct room *r = find(c, room_id);
-    struct coverage_span *s = r != NULL ? open_span(r, COVERAGE_LINK) : NULL;
-    if (s != NULL && s->cause != cause) {
-        s->cause = cause;
-        mark_dirty(c, r, s);
-    }
-}
-
 void coverage_up(struct coverage *c, int64_t room_id, int64_t at_ms)
 {
     struct room *r = find(c, room_id);

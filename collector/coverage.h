@@ -79,8 +79,6 @@ void coverage_free(struct coverage *c);
 /* The room is collected but not connected: a new room, or one whose connection ended. When it was not connected before,
  * only the newest reason is noted. */
 void coverage_down(struct coverage *c, int64_t room_id, int64_t at_ms, const char *cause);
-/* The reason of the room's open gap is another one. */
-void coverage_cause(struct coverage *c, int64_t room_id, const char *cause);
 void coverage_up(struct coverage *c, int64_t room_id, int64_t at_ms);
 /* source: masked, login or silence. Begins a span, or ends it; n as in struct coverage_span. */
 void coverage_degrade(struct coverage *c, int64_t room_id, enum coverage_source source,

@@ -20,6 +20,13 @@ enum span_state span_state_of(const struct span *s)
     return s->source == SPAN_LINK || s->source == SPAN_LOST ? SPAN_GAP : SPAN_DEGRADED;
 }
 
+bool span_is_unwanted(const struct span *s)
+{
+    return s->source == SPAN_LINK &&
+           (str_eq(s->cause, STR("removed")) || str_eq(s->cause, STR("paused")) ||
+            str_eq(s->cause, STR("max_rooms")));
+}
+
 void span_put_detail(struct json_out *w, const struct span *s)
 {
     jw_object(w);

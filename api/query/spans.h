@@ -41,6 +41,8 @@ struct span {
     struct str extra;
 };
 enum span_state span_state_of(const struct span *s); /* NULL: ok */
+/* A gap because the operator did not want the room to be collected, or others came first. */
+bool span_is_unwanted(const struct span *s);
 /* The object `detail`. */
 void span_put_detail(struct json_out *w, const struct span *s);
 

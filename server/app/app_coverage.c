@@ -2,10 +2,11 @@
  * concerns. app_coverage_store.c brings it into the database. */
 #include "server/app/app_coverage_priv.h"
 
+#include "collector/coverage_signs.h"
+#include "collector/fleet.h"
 #include "server/core/mem.h"
 
-/* Times of the ledger are those of event ids, which do not go back when the clock does. */
-static int64_t ledger_ms(const struct app *app, int64_t wall_ms)
+int64_t app_coverage_ms(const struct app *app, int64_t wall_ms)
 {
     int64_t now = loop_wall_ms(app->loop);
     int64_t newest = app->ids.last_ms + ID_EPOCH_MS;
@@ -31,6 +32,7 @@ static struct span span_of(const struct coverage_span *s)
 static void on_change(void *ctx, const struct coverage_span *span)
 {
     struct app *app = ctx;
+    app_coverage_count(app, span);
     if (app->api != NULL && app->phase != APP_STARTING) {
         struct span s = span_of(span);
         api_gap(app->api, &s);
@@ -43,13 +45,16 @@ void app_coverage_open(struct app *app)
     struct app_coverage *c = mem_new(struct app_coverage);
     app->coverage = c;
     c->ledger = coverage_new(loop_wall_ms(app->loop), on_change, app);
+    c->app = app;
     app_coverage_store_init(app);
+    app_coverage_signs_open(app);
 }
 
 void app_coverage_close(struct app *app)
 {
     if (app->coverage != NULL) {
         loop_timer_stop(&app->coverage->timer);
+        app_coverage_signs_close(app);
         coverage_free(app->coverage->ledger);
         mem_free(TAKE_PTR(app->coverage));
     }
@@ -62,26 +67,38 @@ void app_coverage_alive(struct app *app, int64_t alive_ms)
 
 /* ---- the link ---- */
 
+/* Why a room left the collector: what the user said about it, or that others came first. */
+static const char *why_it_left(struct app *app, int64_t room_id)
+{
+    struct fleet_info info;
+    if (app->phase == APP_STOPPING) {
+        return "stopped";
+    }
+    if (app->fleet == NULL || !fleet_get(app->fleet, room_id, &info)) {
+        return "removed";
+    }
+    return info.state == FLEET_PAUSED   ? "paused"
+           : info.state == FLEET_ACTIVE ? "max_rooms"
+                                        : "removed";
+}
+
 void app_coverage_link(void *ctx, const struct collector_link *link)
 {
     struct app *app = ctx;
     struct coverage *ledger = app->coverage->ledger;
-    int64_t at_ms = ledger_ms(app, link->at_ms);
+    struct signs *signs = app->coverage->signs;
+    int64_t at_ms = app_coverage_ms(app, link->at_ms);
     if (link->up) {
         coverage_up(ledger, link->room_id, at_ms);
+        signs_link(signs, link->room_id, true, at_ms);
     } else if (str_eq(str_of(link->reason), STR("removed"))) {
-        coverage_leave(ledger, link->room_id, at_ms,
-                       app->phase == APP_STOPPING ? "stopped" : "removed");
+        coverage_leave(ledger, link->room_id, at_ms, why_it_left(app, link->room_id));
+        signs_leave(signs, link->room_id);
     } else {
         coverage_down(ledger, link->room_id, at_ms,
                       link->reason[0] != '\0' ? link->reason : "connecting");
+        signs_link(signs, link->room_id, false, at_ms);
     }
-}
-
-void app_coverage_cause(struct app *app, int64_t room_id, const char *cause)
-{
-    coverage_cause(app->coverage->ledger, room_id, cause);
-    app_coverage_soon(app);
 }
 
 /* ---- lost events ---- */

@@ -181,6 +181,7 @@ static void on_recovered(void *ctx, enum err_code code, const struct err *err,
     struct app *app = ctx;
     struct app_coverage *c = app->coverage;
     c->recovered = c->recovered || code == ERR_OK;
+    app_coverage_signs_start(app);
     if (code == ERR_OK && db_i64(rows, 0, 0) > 0) {
         LOG(INFO, "app", "rooms were not collected since the last process ended",
             KV_I64("rooms", db_i64(rows, 0, 0)), KV_I64("since_ms", db_i64(rows, 0, 1)));
@@ -225,6 +226,7 @@ void app_coverage_finish(struct app *app, void (*finished)(struct app *app))
 {
     struct app_coverage *c = app->coverage;
     c->finished = finished;
+    app_coverage_signs_stop(app);
     if (!c->recovered || !db_is_up(app->db) || (!c->sending && coverage_n_dirty(c->ledger) == 0)) {
         loop_timer_stop(&c->timer);
         finished(app);

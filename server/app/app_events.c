@@ -11,6 +11,7 @@
 static void publish(struct app *app, struct event *take)
 {
     app_sessions_event(app, take);
+    app_coverage_event(app, take);
     feed_publish(app->feed, take);
     stats_inc(app->stats, STAT_EVENTS_PUBLISHED);
 }

@@ -123,8 +123,7 @@ void app_coverage_recover(struct app *app,
 void app_coverage_finish(struct app *app, void (*finished)(struct app *app));
 void app_coverage_close(struct app *app);
 void app_coverage_link(void *app, const struct collector_link *link);
-/* Why the room is not collected (static), when there is more to say than the collector knew: "paused". */
-void app_coverage_cause(struct app *app, int64_t room_id, const char *cause);
+void app_coverage_event(struct app *app, const struct event *e); /* in order of ids */
 /* What the api may see of it. */
 void app_coverage_ops(struct api_ops *ops);
 void app_coverage_of_room(const struct app *app, struct api_room *room);
@@ -153,6 +152,7 @@ void app_sessions_open(struct app *app);
 void app_sessions_load(struct app *app); /* starting: what is stored; goes on with app_warm_next */
 void app_sessions_start(struct app *app);
 void app_sessions_event(struct app *app, const struct event *e); /* in order of ids */
+bool app_sessions_is_live(struct app *app, int64_t room_id);
 void app_sessions_stop(struct app *app);
 void app_sessions_close(struct app *app);
 void app_sessions_free(struct app *app);

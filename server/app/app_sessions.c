@@ -181,6 +181,13 @@ void app_sessions_event(struct app *app, const struct event *e)
     s->fed_id = e->id > s->fed_id ? e->id : s->fed_id;
 }
 
+bool app_sessions_is_live(struct app *app, int64_t room_id)
+{
+    struct session newest = {0};
+    return app->sessions != NULL && sessions_room(app->sessions->sessions, room_id, &newest) &&
+           newest.end_id == 0;
+}
+
 /* ---- a start ---- */
 
 static void read_events(struct app *app);

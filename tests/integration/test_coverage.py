@@ -1,13 +1,16 @@
 """What is missing is told: the intervals in state gap are those without an authenticated connection, or with dropped events."""
+import os
 import signal
+import subprocess
 import time
 
-import pytest
 import requests
 
+import harness
 from harness import Stream, wait_for
 
 SLACK_MS = 2000  # between what two processes on a busy machine call the same moment
+ENV = {k: v for k, v in os.environ.items() if not k.startswith("DANMAKUD_")}
 QUICK = ("--heartbeat-interval", "300ms", "--backoff-max", "500ms")
 
 
@@ -88,6 +91,11 @@ def settled(d, rows, sim):
         return all(gaps_of(rows, r) and gaps_of(rows, r)[-1][1] is not None for r in sim.rooms) and all(
             r["coverage"] == {"state": "ok", "cause": "", "since_ms": None} for r in d.json("/api/v1/rooms")["data"])
     wait_for("every room to be covered", check)
+
+
+def told(stream, room, cause):
+    return [(g["from_ms"], g["to_ms"]) for kind, _, g in list(stream.control)
+            if kind == "gap" and g["room_id"] == room and g["cause"] == cause]
 
 
 def test_gaps_are_the_times_without_a_connection(sim, danmakud, rows):
@@ -182,6 +190,34 @@ def test_database_away(sim, danmakud, rows, postgres):
         assert_told(d, rows, room)
 
 
+def test_paused_rooms(sim, danmakud, rows, postgres, database):
+    s = sim("--rooms", "2", "--rate", "100")
+    d = danmakud(*QUICK, *s.args_for_rooms())
+    settled(d, rows, s)
+    a, b = s.rooms
+    token = subprocess.run([harness.DANMAKUD, "token", "add", "boss", "--scopes=admin,read,stream", "--database-url",
+                            postgres.url(database)], capture_output=True, text=True, timeout=60, check=True, env=ENV).stdout.strip()
+    auth = {"Authorization": f"Bearer {token}"}
+    wait_for("the token", lambda: d.get("/api/v1/rooms", headers=auth).status_code == 200)
+
+    def pause(paused):
+        r = requests.patch(f"{d.base}/api/v1/rooms/{a}", json={"paused": paused}, headers=auth, timeout=60)
+        assert r.status_code == 200, r.text
+    stream = Stream(d.base, f"?rooms={a}", headers=auth)
+    pause(True)
+    wait_for("the pause", lambda: stored(rows, a)[-1][2:] == ("gap", "paused"))
+    wait_for("the stream to be told", lambda: told(stream, a, "paused"))
+    stream.close()
+    r = d.get(f"/api/v1/events?rooms={a}&since=1m", headers=auth).json()["completeness"]
+    assert (r["gaps"][-1]["cause"], r["gaps"][-1]["to"]) == ("paused", None)
+    r = d.get("/api/v1/events?since=1m&limit=1000", headers=auth).json()["completeness"]
+    assert "paused" not in [g["cause"] for g in r["gaps"]], "of all rooms: nobody wants this one"
+    pause(False)
+    wait_for("the room to be back", lambda: [c for _, _, _, c in stored(rows, a)] == ["connecting", "", "paused", "connecting", ""])
+    assert [c for _, _, _, c in stored(rows, b)] == ["connecting", ""]
+    assert_gaps(rows, s)
+
+
 def test_rooms_that_come_and_go(sim, danmakud, rows, tmp_path):
     s = sim("--rooms", "2", "--rate", "100")
     a, b = s.rooms
@@ -217,6 +253,8 @@ def test_answers_say_what_is_missing(sim, danmakud, rows, postgres):
     wait_for("events after it", lambda: d.json(f"/api/v1/rooms/{a}/events", limit=1)["data"][0]["ts_ms"] > y)
 
     def gaps(path, **params):
+        if path.endswith("/events"):
+            params.setdefault("limit", 1000)
         c = d.json(path, **params)["completeness"]
         assert not c["truncated"] and not c["pending"] and c["complete"] == (not c["gaps"])
         return [(g["room_id"], g["from_ms"], g["to_ms"], g["cause"]) for g in c["gaps"]]
@@ -250,11 +288,6 @@ def test_answers_say_what_is_missing(sim, danmakud, rows, postgres):
     postgres.stop(signal.SIGQUIT)
     wait_for("503", lambda: d.get("/readyz").status_code == 503)
     assert d.json(f"/api/v1/rooms/{a}/events", limit=1)["completeness"]["complete"]
-
-
-def told(stream, room, cause):
-    return [(g["from_ms"], g["to_ms"]) for kind, _, g in list(stream.control)
-            if kind == "gap" and g["room_id"] == room and g["cause"] == cause]
 
 
 def test_live_streams_are_told(sim, danmakud, rows):
@@ -293,3 +326,28 @@ def test_live_streams_are_told(sim, danmakud, rows):
     resumed = Stream(d.base, last_event_id=last)
     wait_for("the stop", lambda: told(resumed, a, "stopped") and told(resumed, a, "connecting"))
     resumed.close()
+
+
+def test_less_came_than_there_was(sim, danmakud, rows):
+    s = sim("--rooms", "2", "--rate", "300", "--masked", "100")
+    d = danmakud(*QUICK, "--coverage-silence", "1s", "--coverage-silence-times", "2", *s.args_for_rooms())
+    open_ones = "SELECT DISTINCT source FROM coverage_span WHERE room_id = %s AND to_ms IS NULL"
+    wait_for("masked senders and the notice", lambda: all({2, 3} <= {x for x, in rows(open_ones, r)} for r in s.rooms))
+    state = d.json("/api/v1/rooms")["data"][0]["coverage"]
+    assert state["state"] == "degraded" and state["cause"] in ("masked", "login")
+    assert d.json("/api/v1/events", limit=1)["completeness"]["complete"], "less came, but no gap is known"
+    assert f'danmakud_coverage_rooms{{state="degraded",cause="{state["cause"]}"}}' in requests.get(d.base + "/metrics").text
+    assert_told(d, rows, s.rooms[0])
+    a = s.rooms[0]
+    s.command(f"live {a} on")
+    wait_for("the live", lambda: rows("SELECT count(*) FROM event WHERE kind = 14 AND room_id = %s", a)[0][0])
+    n = rows("SELECT count(*) FROM event WHERE kind = 1 AND room_id = %s", a)[0][0]
+    wait_for("the usual pace", lambda: rows("SELECT count(*) FROM event WHERE kind = 1 AND room_id = %s", a)[0][0] > n + 60)
+    s.pause()
+    wait_for("the silence", lambda: 4 in {x for x, in rows(open_ones, a)})
+    s.resume()
+    wait_for("the end of the silence", lambda: 4 not in {x for x, in rows(open_ones, a)})
+    s.command(f"reset {a}")
+    wait_for("the notice's connection to end", lambda: rows(
+        "SELECT count(*) FROM coverage_span WHERE room_id = %s AND source = 3 AND to_ms IS NOT NULL", a)[0][0] == 1)
+    assert d.metric("danmakud_coverage_gap_seconds_total") >= 0

@@ -526,8 +526,7 @@ static void the_worst_that_goes_on(void **state ATTR_UNUSED)
     coverage_recover(c, 1, COVERAGE_MASKED, BASE + 6);
     assert_null(coverage_now(c, 1, &here));
     coverage_leave(c, 1, BASE + 7, "removed");
-    coverage_cause(c, 1, "paused");
-    assert_string_equal(coverage_now(c, 1, &here)->cause, "paused");
+    assert_string_equal(coverage_now(c, 1, &here)->cause, "removed");
     static struct coverage_span out[16];
     assert_int_equal(coverage_send(c, out, ARRAY_LEN(out)), 4);
     coverage_stored(c, true);
