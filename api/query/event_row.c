@@ -31,6 +31,9 @@ int64_t event_draft_from_row(const struct db_rows *rows, size_t row, struct even
         .medal = db_text(rows, row, EVENT_COL_medal),
         .extra = db_text(rows, row, EVENT_COL_extra),
     };
+    if (ret->extra.len > EVENT_EXTRA_MAX) {
+        ret->extra = STR_NULL; /* nothing of ours: half an object would be none */
+    }
     if (!db_null(rows, row, EVENT_COL_sent_off_ms)) {
         ret->sent_ms = id_ts_ms(id) + db_i64(rows, row, EVENT_COL_sent_off_ms);
     }

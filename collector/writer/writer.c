@@ -78,6 +78,7 @@ static void on_mark(struct writer *w, const struct db_rows *rows)
     w->opts.source.committed(w->opts.source.ctx, mark);
     if (!w->mark_told) {
         w->mark_told = true;
+        LOG(INFO, "writer", "connected to the database", KV_I64("committed_id", mark));
         if (w->opts.on_mark != NULL) {
             w->opts.on_mark(w->opts.ctx, mark);
         }
@@ -239,10 +240,9 @@ static bool encode_batch(struct writer *w)
     return buf_ok(&w->copy);
 }
 
-static void on_fetched(void *ctx, struct event **events, size_t n, bool lost)
+static void on_fetched(void *ctx, struct event **events, size_t n)
 {
     struct writer *w = ctx;
-    (void)lost; /* counted and told by the source, which knows how many */
     ASSERT(w->step == STEP_FETCH && w->batch_n == 0);
     memcpy(w->batch, events, n * sizeof(struct event *));
     w->batch_n = n;
@@ -320,7 +320,9 @@ static void on_timer(void *ctx)
 static void on_up(void *ctx)
 {
     struct writer *w = ctx;
-    LOG(INFO, "writer", "connected to the database", KV_I64("committed_id", w->committed));
+    if (w->committed >= 0) {
+        LOG(INFO, "writer", "connected to the database", KV_I64("committed_id", w->committed));
+    }
     w->waiting = false;
     w->node_ours = false;
     w->node_asked_ms = 0;

@@ -27,10 +27,9 @@ struct stats;
 struct writer_source {
     /* Asks for events with id > after, in order, at most max_rows and about max_bytes. done is called exactly once,
      * never before fetch returns: events (a reference each, taken by the callee), n = 0 if there is none yet.
-     * lost: true if events after `after` are gone (they were dropped with a counter); the batch starts behind the hole. */
+     * Events that are gone are passed over: the source counts and tells them. */
     void (*fetch)(void *ctx, int64_t after, size_t max_rows, size_t max_bytes,
-                  void (*done)(void *done_ctx, struct event **events, size_t n, bool lost),
-                  void *done_ctx);
+                  void (*done)(void *done_ctx, struct event **events, size_t n), void *done_ctx);
     /* Everything up to id is committed. */
     void (*committed)(void *ctx, int64_t id);
     /* Every event with a smaller id has been told by writer_poke, and none will be made any more: what is below and

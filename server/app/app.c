@@ -182,6 +182,7 @@ void app_stop(struct app *app, int exit_code)
     notify_manager("STOPPING=1");
     loop_timer_stop(&app->watchdog);
     loop_timer_stop(&app->start_retry);
+    app_pg_unwatch(app);
     fleet_stop(app->fleet);
     app_commands_flush(app);
     api_quiesce(app->api);
@@ -430,6 +431,7 @@ int app_run(struct config *config, const struct config_source *source)
         app->signals = loop_signals_new(app->loop, on_signal, app);
         watchdog_start(app);
         make_parts(app);
+        app_pg_watch(app);
         loop_run(app->loop);
         status = app->exit_code;
     }

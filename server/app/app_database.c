@@ -10,10 +10,20 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "server/core/backoff.h"
 #include "server/core/mem.h"
+#include "server/core/rng.h"
 #include "server/db/migrate.h"
 
-enum { CONNINFO_BYTES = 4096, RETRY_MS = 2000 };
+enum {
+    CONNINFO_BYTES = 4096,
+    RETRY_MS = 2000,
+    PG_WATCH_MS =
+        1000, /* a private server is looked at so often; base of the waits between starts */
+    PG_BACKOFF_MAX_MS = 30000,
+    PG_JITTER_PCT = 25,
+    PG_HEALTHY_MS = 60000,
+};
 
 /* data_dir of the configuration, or the default of this user. */
 static void data_dir_path(const struct config *config, struct buf *out)
@@ -143,6 +153,73 @@ int app_database_open(struct config *config, struct private_pg **ret_pg, char **
     LOG(INFO, "app", "database schema", KV_I64("from", result.from_version),
         KV_I64("to", result.to_version));
     return EXIT_OK;
+}
+
+/* ---- a private server that ends ---- */
+
+struct app_pg_watch {
+    struct app *app;
+    struct loop_timer timer;
+    struct rng rng;
+    struct backoff backoff;
+    int64_t started_ms; /* mono: when it was last started again; 0: never */
+    bool down;          /* and is not known to answer since */
+};
+
+static void start_again(struct app_pg_watch *w)
+{
+    struct err err = {0};
+    char last[ERR_MSG_BYTES];
+    private_pg_last_words(w->app->pg, last, sizeof last);
+    int64_t wait_ms = backoff_next_ms(&w->backoff, &w->rng);
+    if (!w->down) {
+        LOG(ERROR, "app", "the private PostgreSQL has ended: it is started again",
+            KV_CSTR("last_line", last), KV_I64("next_try_ms", wait_ms));
+        stats_inc(w->app->stats, STAT_PRIVATE_PG_RESTARTS);
+    }
+    w->down = true;
+    w->started_ms = loop_now_ms(w->app->loop);
+    if (private_pg_again(w->app->pg, &err) != ERR_OK) {
+        LOG(ERROR, "app", "the private PostgreSQL cannot be started, trying again",
+            KV_CSTR("error", err.msg), KV_I64("next_try_ms", wait_ms));
+    }
+    loop_timer_start(&w->timer, wait_ms, PG_WATCH_MS);
+}
+
+static void on_pg_watch(void *ctx)
+{
+    struct app_pg_watch *w = ctx;
+    if (!private_pg_runs(w->app->pg)) {
+        start_again(w);
+    } else if (w->down && db_is_up(w->app->db)) {
+        w->down = false;
+        LOG(INFO, "app", "the private PostgreSQL runs again",
+            KV_I64("after_ms", loop_now_ms(w->app->loop) - w->started_ms));
+    } else if (!w->down && loop_now_ms(w->app->loop) - w->started_ms > PG_HEALTHY_MS) {
+        backoff_reset(&w->backoff);
+    }
+}
+
+void app_pg_watch(struct app *app)
+{
+    if (app->pg == NULL) {
+        return;
+    }
+    struct app_pg_watch *w = mem_new(struct app_pg_watch);
+    w->app = app;
+    rng_seed_system(&w->rng);
+    backoff_init(&w->backoff, PG_WATCH_MS, PG_BACKOFF_MAX_MS, PG_JITTER_PCT);
+    loop_timer_init(&w->timer, app->loop, on_pg_watch, w);
+    loop_timer_start(&w->timer, PG_WATCH_MS, PG_WATCH_MS);
+    app->pg_watch = w;
+}
+
+void app_pg_unwatch(struct app *app)
+{
+    if (app->pg_watch != NULL) {
+        loop_timer_stop(&app->pg_watch->timer);
+        mem_free(TAKE_PTR(app->pg_watch));
+    }
 }
 
 int app_migrate(struct config *config)

@@ -218,7 +218,7 @@ static void answer(struct app *app, size_t n)
 {
     struct source_request rq = app->request;
     app->request.pending = false;
-    rq.done(rq.done_ctx, app->batch, n, false);
+    rq.done(rq.done_ctx, app->batch, n);
 }
 
 /* Adds to the n events of the batch what the ring has after the id; returns how many they are then. */
@@ -302,7 +302,7 @@ static void answer_soon(struct app *app)
 }
 
 static void source_fetch(void *ctx, int64_t after, size_t max_rows, size_t max_bytes,
-                         void (*done)(void *done_ctx, struct event **events, size_t n, bool lost),
+                         void (*done)(void *done_ctx, struct event **events, size_t n),
                          void *done_ctx)
 {
     struct app *app = ctx;

@@ -35,7 +35,7 @@ struct source_request {
     int64_t after;
     size_t max_rows;
     size_t max_bytes;
-    void (*done)(void *ctx, struct event **events, size_t n, bool lost);
+    void (*done)(void *ctx, struct event **events, size_t n);
     void *done_ctx;
 };
 
@@ -48,6 +48,7 @@ struct app {
     struct loop_signals *signals;
     struct stats *stats;
     struct private_pg *pg; /* NULL: an external database */
+    struct app_pg_watch *pg_watch;
     char *conninfo;
     struct feed *feed;
     struct spool *spool; /* NULL: data_dir cannot be used, events are in memory only */
@@ -83,8 +84,9 @@ struct app {
     int64_t alive_ms;   /* wall: until when the process before ran; 0 unknown */
     int64_t mark;       /* of the writer when it was first read */
     int64_t warm_after; /* id the warming of the ring has reached */
+    int64_t warm_to;    /* first id behind the window being read for it */
+    int64_t warm_ms;    /* of ids: how wide the windows are */
     uint64_t n_warmed;  /* events that came from the spool */
-    bool warming;       /* a read of the spool is under way for it */
     bool never_ran;     /* stopped while starting: the writer gets nothing */
     bool mark_known;
     enum app_phase phase;
@@ -96,6 +98,9 @@ enum { APP_PATH_BYTES = 4096 };
 /* app_database.c: blocking, before the loop runs */
 MUST_CHECK int app_database_open(struct config *config, struct private_pg **ret_pg,
                                  char **ret_conninfo);
+/* A private server that ends while we run is started again, with backoff. Nothing for an external one. */
+void app_pg_watch(struct app *app);
+void app_pg_unwatch(struct app *app);
 /* As root, with a private database: becomes the owner of the data directory, as PostgreSQL does not run as root. */
 void app_step_down(const struct config *config);
 /* The directory of database, spool and state files, made if missing; NUL-terminated in out. */

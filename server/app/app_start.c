@@ -4,11 +4,14 @@
 #include <stdio.h>
 
 #include "api/query/event_row.h"
+#include "api/query/window.h"
 #include "collector/fleet.h"
 
 enum {
     WARM_MS = 10 * 60 * 1000, /* how far back the ring and the windows of repeats are refilled */
     WARM_PAGE = 5000,
+    WARM_FIRST_MS = 10 * 1000, /* of ids; then as wide as the rows before suggest */
+    WARM_LEARN_ROWS = 16,
     WARM_PAGE_BYTES = 8 << 20,
     PROGRESS_EVENTS = 500000,
     CLOCK_OFF_MAX_MS = 5 * 60 * 1000,
@@ -73,7 +76,6 @@ static void warm_from_spool(struct app *app);
 static void on_spool_page(void *ctx, struct event **events, size_t n)
 {
     struct app *app = ctx;
-    app->warming = false;
     for (size_t i = 0; i < n; i++) {
         if (app->phase == APP_STARTING) {
             warm_one(app, events[i]);
@@ -101,7 +103,6 @@ static void warm_from_spool(struct app *app)
         start_running(app);
         return;
     }
-    app->warming = true;
     spool_read(app->spool, app->warm_after, WARM_PAGE, WARM_PAGE_BYTES, on_spool_page, app);
 }
 
@@ -117,6 +118,7 @@ static void on_warm_page(void *ctx, enum err_code code, const struct err *err,
         return;
     }
     size_t n = db_rows_n(rows);
+    int64_t low = app->warm_after;
     for (size_t i = 0; i < n; i++) {
         struct event *e = event_from_row(rows, i);
         if (e == NULL) {
@@ -126,23 +128,39 @@ static void on_warm_page(void *ctx, enum err_code code, const struct err *err,
         warm_one(app, e);
     }
     if (n < WARM_PAGE) {
-        app->warm_after = app->mark;
-        warm_from_spool(app);
-        return;
+        app->warm_after = app->warm_to - 1;
+    }
+    if (n >= WARM_LEARN_ROWS) {
+        app->warm_ms = window_width_for(low, app->warm_after, n, WARM_PAGE);
+    } else {
+        app->warm_ms *= 4;
     }
     app_warm_next(app);
 }
 
+/* A window of ids at a time: the server sorts what is in one. */
 void app_warm_next(struct app *app)
 {
 #define X(column) #column ", "
     static const struct db_stmt page = {
         .name = "app_warm",
         .sql = "SELECT " EVENT_ROW_COLUMNS(
-            X) "1 FROM event WHERE id > $1 AND id <= $2 AND flags & 32 = 0 ORDER BY id LIMIT $3",
+            X) "1 FROM event WHERE id > $1 AND id < $2 AND flags & 32 = 0 ORDER BY id LIMIT $3",
     };
 #undef X
-    const struct db_arg args[] = {DB_ARG_I64(app->warm_after), DB_ARG_I64(app->mark),
+    if (app->warm_after >= app->mark) {
+        app->warm_after = app->mark; /* what is behind it is in the spool, however old */
+        warm_from_spool(app);
+        return;
+    }
+    if (app->warm_ms > WARM_MS) {
+        app->warm_ms = WARM_MS;
+    }
+    app->warm_to = id_first_of_ms(id_ts_ms(app->warm_after) + app->warm_ms + 1);
+    if (app->warm_to > app->mark) {
+        app->warm_to = app->mark + 1;
+    }
+    const struct db_arg args[] = {DB_ARG_I64(app->warm_after), DB_ARG_I64(app->warm_to),
                                   DB_ARG_I64(WARM_PAGE)};
     struct err err = {0};
     if (db_query(app->db, &page, args, ARRAY_LEN(args), on_warm_page, app, &err) != ERR_OK) {
@@ -239,5 +257,6 @@ void app_on_mark(void *ctx, int64_t last_id)
     app->mark = last_id;
     id_gen_seed(&app->ids, last_id);
     app->warm_after = id_first_of_ms(loop_wall_ms(app->loop) - WARM_MS) - 1;
+    app->warm_ms = WARM_FIRST_MS;
     check_query(app);
 }

@@ -384,6 +384,21 @@ const char *private_pg_conninfo(const struct private_pg *pg)
     return pg->conninfo;
 }
 
+bool private_pg_runs(struct private_pg *pg)
+{
+    return is_alive(pg);
+}
+
+enum err_code private_pg_again(struct private_pg *pg, struct err *err)
+{
+    return launch(pg, err);
+}
+
+void private_pg_last_words(const struct private_pg *pg, char *out, size_t size)
+{
+    pg_last_line(pg->place.log, out, size);
+}
+
 void private_pg_stop(struct private_pg *pg)
 {
     if (pg) {

@@ -2,6 +2,7 @@
 import os
 import pwd
 import shutil
+import signal
 import subprocess
 import tempfile
 
@@ -64,3 +65,22 @@ def test_a_second_instance_and_commands_leave_the_first_alone(place, tmp_path):
     # A command on a stopped service starts the database for itself, and stops it again.
     assert run("token", "list", "--data-dir", place).returncode == 0
     wait_for("the database to be gone", lambda: not postgres_runs(place))
+
+
+def test_a_private_server_that_dies_is_started_again(place, tmp_path):
+    d = Private(str(tmp_path), place)
+    try:
+        assert d.ready()
+        for _ in range(2):
+            with open(os.path.join(place, "postgres", "postmaster.pid"), encoding="ascii") as f:
+                pid = int(f.readline())
+            os.kill(pid, signal.SIGKILL)
+            wait_for("danmakud to notice", lambda: not d.ready())
+            wait_for("the database to be back", d.ready)
+            wait_for("danmakud to say so", lambda: "the private PostgreSQL runs again" in d.log_text())
+        assert "the private PostgreSQL has ended" in d.log_text()
+        metrics = requests.get(d.base + "/metrics", timeout=5).text
+        assert "danmakud_private_postgres_restarts_total 2" in metrics
+    finally:
+        assert d.stop() == 0
+    assert not postgres_runs(place)

@@ -15,7 +15,7 @@ struct pending {
     int64_t after;
     size_t max_rows;
     size_t max_bytes;
-    void (*done)(void *ctx, struct event **events, size_t n, bool lost);
+    void (*done)(void *ctx, struct event **events, size_t n);
     void *done_ctx;
 };
 
@@ -40,10 +40,9 @@ static void answer(void *ctx)
     struct writer_rig *r = p.r;
     mem_free(ctx);
     size_t i = place_after(r, p.after);
-    const bool lost = i < r->first;
     size_t bytes = 0;
     size_t n = 0;
-    i = lost ? r->first : i;
+    i = i < r->first ? r->first : i;
     struct event **out = mem_new_array(struct event *, p.max_rows);
     while (i + r->hidden < r->n && n < p.max_rows &&
            (n == 0 || bytes + r->events[i]->bytes <= p.max_bytes)) {
@@ -52,13 +51,12 @@ static void answer(void *ctx)
         memcpy(&out[n++], &shared, sizeof shared);
     }
     r->fetch_pending = false;
-    p.done(p.done_ctx, out, n, lost);
+    p.done(p.done_ctx, out, n);
     mem_free(out);
 }
 
 static void fetch(void *ctx, int64_t after, size_t max_rows, size_t max_bytes,
-                  void (*done)(void *done_ctx, struct event **events, size_t n, bool lost),
-                  void *done_ctx)
+                  void (*done)(void *done_ctx, struct event **events, size_t n), void *done_ctx)
 {
     struct writer_rig *r = ctx;
     struct pending *p = mem_new(struct pending);

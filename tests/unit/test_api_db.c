@@ -173,6 +173,21 @@ static void expect_same(const char *a, const char *b)
     }
 }
 
+/* What somebody else wrote into the table is answered as far as it can be; it does not end the service. */
+static void test_foreign_row(void **state)
+{
+    struct fixture *f = *state;
+    for (int i = 0; i <= RING; i++) {
+        (void)api_app_say(&f->app, i == 0 ? ROOM : OTHER, "one leaves the ring");
+    }
+    commit(f, f->app.n);
+    pg_server_sql(f->conninfo, "UPDATE event SET extra = json_build_object('x', repeat('y', 9000)) "
+                               "WHERE room_id = 6");
+    assert_int_equal(api_app_get(&f->app, "/api/v1/rooms/6/events"), 200);
+    assert_non_null(strstr(f->app.body, "one leaves the ring"));
+    assert_null(strstr(f->app.body, "yyyy"));
+}
+
 static void test_same_bytes(void **state)
 {
     struct fixture *f = *state;
@@ -577,6 +592,7 @@ static void test_server_stops(void **state)
 int main(int argc, char **argv)
 {
     static const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(test_foreign_row, setup, teardown),
         cmocka_unit_test_setup_teardown(test_same_bytes, setup, teardown),
         cmocka_unit_test_setup_teardown(test_statements, setup, teardown),
         cmocka_unit_test_setup_teardown(test_over_http, setup, teardown),

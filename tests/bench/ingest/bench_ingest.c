@@ -60,7 +60,7 @@ struct run {
     bool asked;
     int64_t after;
     size_t max_rows;
-    void (*answer)(void *ctx, struct event **events, size_t n, bool lost);
+    void (*answer)(void *ctx, struct event **events, size_t n);
     void *answer_ctx;
     struct event *batch[BATCH_ROWS];
     /* bare COPY */
@@ -192,12 +192,11 @@ static void answer_now(void *ctx)
          n < r->max_rows && n < BATCH_ROWS && (e = feed_at(r->feed, seq)) != NULL; seq++) {
         r->batch[n++] = event_ref(e);
     }
-    r->answer(r->answer_ctx, r->batch, n, false);
+    r->answer(r->answer_ctx, r->batch, n);
 }
 
 static void fetch(void *ctx, int64_t after, size_t max_rows, size_t max_bytes,
-                  void (*done)(void *done_ctx, struct event **events, size_t n, bool lost),
-                  void *done_ctx)
+                  void (*done)(void *done_ctx, struct event **events, size_t n), void *done_ctx)
 {
     struct run *r = ctx;
     (void)max_bytes;
