@@ -27,8 +27,9 @@ class Soak:
         self.began_ms = int(time.time() * 1000)
         self.n = collections.Counter()
         hosts = [x for kind in ("--listen", "--ws", "--wss") for _ in range(2) for x in (kind, "127.0.0.1:0")]
-        self.sim = harness.Sim(directory, *hosts, "--tls-dir", directory + "/tls", "--http", "0", "--rooms", str(rooms), "--rate",
-                               str(rate), "--seed", str(seed), "--full", "--stall-rooms", "5", "--token-ttl-ms", "120000")
+        self.sim = harness.Sim(
+            directory, *hosts, "--tls-dir", directory + "/tls", "--http", "0", "--https", "--rooms", str(rooms), "--rate", str(rate),
+            "--seed", str(seed), "--full", "--stall-rooms", "5", "--token-ttl-ms", "120000")
         self.words = dict(w.split("=", 1) for w in self.sim.ready_line.split()[2:])
         url = self.words["http"]
         which = ("--discover", f"top:{rooms}") if discover else ("--rooms", ",".join(map(str, self.sim.rooms)))
