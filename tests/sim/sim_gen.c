@@ -168,7 +168,7 @@ void sim_gen_init(struct sim_gen *g, const struct sim_world *w, int64_t room_id,
     }
 }
 
-void sim_gen_deinit(struct sim_gen *g)
+void sim_gen_forget(struct sim_gen *g)
 {
     struct list_node *node;
 
@@ -176,6 +176,11 @@ void sim_gen_deinit(struct sim_gen *g)
         list_remove(&g->pending, node);
         mem_free(CONTAINER_OF(node, struct sim_pending, node));
     }
+}
+
+void sim_gen_deinit(struct sim_gen *g)
+{
+    sim_gen_forget(g);
     mem_free(g->combo);
     g->combo = NULL;
     buf_deinit(&g->scratch);

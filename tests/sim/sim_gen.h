@@ -203,6 +203,8 @@ bool sim_gen_owes(
     const struct sim_gen *g); /* the next message belongs to the last one, and should not wait */
 void sim_gen_render(const struct sim_gen *g, const struct sim_msg *m, bool masked, struct buf *out);
 const char *sim_gen_cmd(const struct sim_msg *m);
+void sim_gen_forget(
+    struct sim_gen *g); /* second copies of what nobody was there to see are not sent */
 /* LIVE or PREPARING now, out of turn; the second copy of LIVE follows by itself. */
 void sim_gen_set_live(struct sim_gen *g, bool live, struct sim_msg *ret);
 /* A danmaku with this text, out of turn: for faults and scripted tests. */

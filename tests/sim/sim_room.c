@@ -296,6 +296,9 @@ void sim_room_send_one(struct sim_room *r, const struct sim_msg *m)
     sim_batch_add(b, r, m, forms);
     b->extra = true;
     end_batch(r, b, 1, forms);
+    if (!forms[0] && !forms[1]) {
+        sim_gen_forget(&r->gen);
+    }
 }
 
 void sim_room_send_raw(struct sim_room *r, struct str json)
