@@ -102,6 +102,23 @@ def test_large_messages(sim, danmakud, rows):
     assert d.metric("danmakud_raw_dropped_total") == 1
 
 
+def test_a_full_spool_drops_the_oldest_and_says_so(sim, danmakud, rows, postgres):
+    s = quiet_sim(sim)
+    d = danmakud("--raw-max-bytes", "1M", "--spool-segment-bytes", "64k", *s.args_for_rooms())
+    s.command("wait ready 1")
+    postgres.stop(harness.signal.SIGQUIT)
+    noise = base64.b64encode(os.urandom(30000 * 80)).decode()
+    for i in range(80):
+        emit(s, {"cmd": "LARGE", "n": i, "data": noise[i * 30000:(i + 1) * 30000]})
+    wait_for("all of them", lambda: d.metric("danmakud_raw_messages_total") == 80)
+    wait_for("the oldest to go", lambda: d.metric("danmakud_raw_dropped_total") > 0)
+    assert d.metric("danmakud_events_lost_total") == 0
+    postgres.start()
+    wait_for("the newest", lambda: d.metric("danmakud_raw_spool_bytes") < 100000 and d.metric("danmakud_raw_stored_total") > 10)
+    got = kept(rows)
+    assert 10 < len(got) < 80 and all(15000 < r[3] < 30000 for r in got)  # whole ones only
+
+
 def test_old_days_are_dropped(danmakud, rows):
     d = danmakud()
     wait_for("the days ahead", lambda: rows("SELECT count(*) FROM pg_inherits WHERE inhparent = 'raw_event'::regclass") == [(5,)])
