@@ -290,6 +290,15 @@ void fake_web_once(struct fake_web *f, const char *path, int status, const char 
     reply_set(&p->once[p->n_once++], status, body);
 }
 
+size_t fake_web_n_once(const struct fake_web *f, const char *path)
+{
+    size_t n = 0;
+    for (size_t i = 0; i < f->n_paths; i++) {
+        n += str_eq(str_of(f->paths[i].name), str_of(path)) ? f->paths[i].n_once : 0;
+    }
+    return n;
+}
+
 void fake_web_header(struct fake_web *f, const char *path, const char *lines)
 {
     struct path *p = path_of(f, str_of(path));

@@ -23,6 +23,7 @@ const char *fake_web_url(const struct fake_web *f); /* "http://127.0.0.1:port" *
 void fake_web_answer(struct fake_web *f, const char *path, int status, const char *body);
 /* The same for one request, before that; several queue up. */
 void fake_web_once(struct fake_web *f, const char *path, int status, const char *body);
+size_t fake_web_n_once(const struct fake_web *f, const char *path); /* queued */
 void fake_web_header(struct fake_web *f, const char *path, const char *lines);
 unsigned fake_web_n(const struct fake_web *f, const char *path); /* requests; NULL: all */
 struct str fake_web_last(const struct fake_web *f,

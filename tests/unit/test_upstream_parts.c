@@ -7,6 +7,7 @@
 #include "collector/upstream/bucket.h"
 #include "collector/upstream/cookies.h"
 #include "collector/upstream/keep_file.h"
+#include "collector/upstream/parse.h"
 #include "collector/upstream/wbi.h"
 #include "server/core/mem.h"
 #include "server/loop/loop.h"
@@ -236,6 +237,54 @@ static void cookie_files_that_are_none(void **state)
     assert_int_equal(cookies_parse(STR("a=b"), &c, &err), ERR_NOMEM);
 }
 
+/* ---- answers, when memory is short ---- */
+
+static enum err_code parse_all(struct arena *a, struct err *err)
+{
+    struct parse_rooms rooms;
+    struct parse_areas areas;
+    struct upstream_danmu danmu;
+    struct nav nav;
+    struct str id;
+    enum err_code rc = parse_list(STR("{\"list\":[{\"roomid\":1,\"title\":\"t\"},{\"roomid\":2}]}"),
+                                  a, &rooms, err);
+    rc = rc ? rc : parse_areas(STR("[{\"id\":1,\"name\":\"x\"}]"), a, &areas, err);
+    rc = rc ? rc
+            : parse_danmu(STR("{\"token\":\"t\",\"host_list\":[{\"host\":\"h\",\"port\":1}]}"), a,
+                          &danmu, err);
+    rc = rc ? rc
+            : parse_nav(STR("{\"wbi_img\":{\"img_url\":\"a\",\"sub_url\":\"b\"}}"), a, &nav, err);
+    return rc ? rc : parse_buvid(STR("{\"b_3\":\"12345678-infoc\"}"), a, &id, err);
+}
+
+static void parsers_without_memory(void **state)
+{
+    (void)state;
+    struct arena a;
+    struct err err;
+    unsigned n_failed = 0;
+    /* No block of the arena can be had; and an arena that is full at any place. */
+    for (int64_t n = 0; n < 8; n++) {
+        arena_init(&a, PARSE_ARENA_MAX);
+        mem_fault_set(n, 1);
+        const enum err_code rc = parse_all(&a, &err);
+        mem_fault_set(-1, 0);
+        assert_true(rc == ERR_OK || rc == ERR_NOMEM);
+        n_failed += rc != ERR_OK;
+        arena_deinit(&a);
+    }
+    assert_true(n_failed > 0);
+    n_failed = 0;
+    for (size_t limit = 0; limit < 256 * 1024; limit += limit < 4096 ? 7 : 4096) {
+        arena_init(&a, limit);
+        const enum err_code rc = parse_all(&a, &err);
+        assert_true(rc == ERR_OK || rc == ERR_NOMEM);
+        n_failed += rc != ERR_OK;
+        arena_deinit(&a);
+    }
+    assert_true(n_failed > 100);
+}
+
 /* ---- the kept file ---- */
 
 struct keep {
@@ -301,15 +350,11 @@ static void kept_files(void **state)
 int main(int argc, char **argv)
 {
     static const struct CMUnitTest tests[] = {
-        cmocka_unit_test(key_of_the_day),
-        cmocka_unit_test(signatures),
-        cmocka_unit_test(too_long_to_sign),
-        cmocka_unit_test(bucket_gives_burst_then_rate),
-        cmocka_unit_test(bucket_holds_the_rate),
-        cmocka_unit_test(breaker_opens_and_doubles),
-        cmocka_unit_test(cookie_forms),
-        cmocka_unit_test(cookie_files_that_are_none),
-        cmocka_unit_test(kept_files),
+        cmocka_unit_test(key_of_the_day),         cmocka_unit_test(signatures),
+        cmocka_unit_test(too_long_to_sign),       cmocka_unit_test(bucket_gives_burst_then_rate),
+        cmocka_unit_test(bucket_holds_the_rate),  cmocka_unit_test(breaker_opens_and_doubles),
+        cmocka_unit_test(cookie_forms),           cmocka_unit_test(cookie_files_that_are_none),
+        cmocka_unit_test(parsers_without_memory), cmocka_unit_test(kept_files),
     };
     return run_tests(argc, argv, tests, ARRAY_LEN(tests));
 }

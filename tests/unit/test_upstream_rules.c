@@ -495,6 +495,92 @@ static void figures(void **state)
     buf_deinit(&out);
 }
 
+/* ---- all of it, at random ---- */
+
+static void new_weather(struct upstream_rig *f, struct rng *r)
+{
+    static const char *const paths[] = {UPR_GET_INFO, UPR_ROOM_INIT, UPR_BASE_INFO, UPR_LIST,
+                                        UPR_DANMU,    UPR_CONF,      UPR_NAV,       UPR_SPI};
+    static const struct {
+        int status;
+        const char *body;
+    } answers[] = {
+        {200, CODE(-352)},
+        {200, CODE(-412)},
+        {200, CODE(-799)},
+        {200, CODE(-101)},
+        {200, VOUCHER},
+        {200, "<html>"},
+        {412, ""},
+        {500, ""},
+        {404, "no"},
+        {200, CODE(1)},
+        {FAKE_WEB_CLOSE, ""},
+        {FAKE_WEB_RESET, ""},
+    };
+    const size_t a = (size_t)rng_below(r, ARRAY_LEN(answers));
+    const char *const path = paths[rng_below(r, ARRAY_LEN(paths))];
+    if (fake_web_n_once(f->web, path) < 4) {
+        fake_web_once(f->web, path, answers[a].status, answers[a].body);
+    }
+}
+
+static void ask_something(struct upstream_rig *f, struct rng *r)
+{
+    const int64_t room = rng_between(r, 1, 5);
+    switch (rng_below(r, 4)) {
+    case 0:
+        upr_resolve(f, room);
+        break;
+    case 1:
+        upr_status(f, &room, 1);
+        break;
+    case 2:
+        upr_list(f, 1);
+        break;
+    default:
+        upr_danmu(f, room);
+        break;
+    }
+}
+
+/* Every call is told once; while the breaker is open and what had left has been answered, nothing leaves. */
+static void any_weather(void **state)
+{
+    struct upstream_rig *f = *state;
+    struct rng r;
+    unsigned n_when_open = 0;
+    unsigned n_opened = 0;
+    bool open = false;
+    test_rng(&r);
+    upr_identity(f);
+    fake_web_answer(f->web, UPR_DANMU, 200, DANMU);
+    fake_web_answer(f->web, UPR_LIST, 200, LIST);
+    fake_web_answer(f->web, UPR_GET_INFO, 200, ROOM);
+    fake_web_answer(f->web, UPR_BASE_INFO, 200, "{\"code\":0,\"data\":{\"by_room_ids\":{}}}");
+    for (unsigned step = 0; step < 600; step++) {
+        if (rng_below(&r, 4) == 0) {
+            new_weather(f, &r);
+        }
+        ask_something(f, &r);
+        clock_fake_advance(&f->clock, rng_between(&r, 0, 3000));
+        clock_fake_advance(&f->clock, rng_below(&r, 50) == 0 ? UPR_BREAKER_MS : 0);
+        upr_turns(f, (unsigned)rng_below(&r, 8));
+        assert_true(f->n_told <= f->n_asked);
+        const bool now_open = info(f).breaker == UPSTREAM_OPEN;
+        if (open && now_open) {
+            assert_int_equal(fake_web_n(f->web, NULL), n_when_open);
+        }
+        open = now_open && f->n_told == f->n_asked && info(f).n_waiting == 0;
+        n_when_open = fake_web_n(f->web, NULL);
+        n_opened += open;
+    }
+    upr_wait(f);
+    assert_int_equal(info(f).n_waiting, 0);
+    assert_true(f->n_codes[ERR_OK] > 0 && n_opened > 0);
+    assert_int_equal(f->n_codes[ERR_CANCELED] + f->n_codes[ERR_INVALID] + f->n_codes[ERR_FULL], 0);
+}
+
 /* ---- the end ---- */
 
 static void closed_after_k_turns(void **state)
@@ -586,6 +672,7 @@ int main(int argc, char **argv)
         CASE(a_voucher_is_suspicion),
         CASE(no_identity),
         CASE(figures),
+        CASE(any_weather),
         CASE(closed_after_k_turns),
         CASE(closed_from_a_callback),
     };
