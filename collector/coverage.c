@@ -27,6 +27,7 @@ struct coverage {
     int64_t start_ms;
     int64_t known_from; /* of all rooms that are collected now */
     uint64_t n_merged;
+    uint64_t changes;
     coverage_change_fn *changed;
     void *ctx;
 };
@@ -121,6 +122,7 @@ static struct room *find_or_add(struct coverage *c, int64_t id)
 
 static void mark_dirty(struct coverage *c, struct room *r, struct coverage_span *s)
 {
+    c->changes++;
     if (!s->dirty) {
         s->dirty = true;
         r->n_dirty++;
@@ -441,6 +443,16 @@ size_t coverage_n_dirty(const struct coverage *c)
     return c->n_dirty;
 }
 
+size_t coverage_n_unstored(const struct coverage *c)
+{
+    return c->n_dirty + c->n_sent;
+}
+
+uint64_t coverage_changes(const struct coverage *c)
+{
+    return c->changes;
+}
+
 size_t coverage_send(struct coverage *c, struct coverage_span *out, size_t max)
 {
     ASSERT(c->n_sent == 0);
@@ -534,6 +546,21 @@ void coverage_each(const struct coverage *c, int64_t room_id, int64_t from_ms, i
     }
     for (size_t i = 0; i < c->n && each_of(c->rooms[i], from_ms, to_ms, fn, ctx); i++) {
     }
+}
+
+size_t coverage_each_unstored(const struct coverage *c, coverage_span_fn *fn, void *ctx)
+{
+    size_t n = 0;
+    for (size_t i = 0; i < c->n; i++) {
+        const struct room *r = c->rooms[i];
+        for (size_t k = 0; k < r->n; k++) {
+            if (r->spans[k].dirty || r->spans[k].sent) {
+                n++;
+                (void)fn(ctx, &r->spans[k]);
+            }
+        }
+    }
+    return n;
 }
 
 const struct coverage_span *coverage_now(const struct coverage *c, int64_t room_id, bool *ret_here)

@@ -108,6 +108,9 @@ size_t coverage_n_dirty(const struct coverage *c);
 /* Copies up to max dirty spans; they are in flight until coverage_stored. One flight at a time. */
 size_t coverage_send(struct coverage *c, struct coverage_span *out, size_t max);
 void coverage_stored(struct coverage *c, bool ok);
+/* What the database may not have, in flight or not. */
+size_t coverage_n_unstored(const struct coverage *c);
+uint64_t coverage_changes(const struct coverage *c); /* grows with each change of it */
 /* Every span of lost events up to this id is stored; INT64_MAX: all are. */
 int64_t coverage_safe_id(const struct coverage *c);
 uint64_t coverage_n_merged(const struct coverage *c);
@@ -122,5 +125,7 @@ int64_t coverage_known_from(const struct coverage *c, int64_t room_id);
 typedef bool(coverage_span_fn)(void *ctx, const struct coverage_span *span);
 void coverage_each(const struct coverage *c, int64_t room_id, int64_t from_ms, int64_t to_ms,
                    coverage_span_fn *fn, void *ctx);
+/* Those that the database may not have; returns how many. */
+size_t coverage_each_unstored(const struct coverage *c, coverage_span_fn *fn, void *ctx);
 /* The room's worst open span; NULL: ok, or not here (*ret_here). */
 const struct coverage_span *coverage_now(const struct coverage *c, int64_t room_id, bool *ret_here);

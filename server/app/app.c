@@ -393,6 +393,9 @@ static int open_storage(struct app *app)
     int status = EXIT_OK;
     if (app_data_dir(app->config, &dir, &err) == ERR_OK) {
         status = app_spool_open(app, dir.data);
+        if (app->spool != NULL) {
+            app_coverage_file_open(app, dir.data);
+        }
     } else {
         LOG(ERROR, "app",
             "no spool: events are kept in memory only until the database has them; make data_dir "

@@ -54,6 +54,7 @@ void app_coverage_close(struct app *app)
 {
     if (app->coverage != NULL) {
         loop_timer_stop(&app->coverage->timer);
+        app_coverage_file_close(app);
         app_coverage_signs_close(app);
         coverage_free(app->coverage->ledger);
         mem_free(TAKE_PTR(app->coverage));

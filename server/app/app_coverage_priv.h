@@ -7,12 +7,16 @@
 #include "collector/coverage.h"
 #include "server/app/app_priv.h"
 
+struct coverage_file;
 struct signs;
 
 struct app_coverage {
-    struct app *app;        /* borrowed */
-    struct signs *signs;    /* owned */
-    struct loop_timer tick; /* of the signs */
+    struct app *app;            /* borrowed */
+    struct signs *signs;        /* owned */
+    struct coverage_file *file; /* owned; NULL: no data_dir */
+    size_t n_refiled;           /* of its spans that are stored */
+    size_t n_refiling;          /* and being stored */
+    struct loop_timer tick;     /* of the signs */
     struct {
         const char *cause; /* static */
         int64_t ms;
@@ -39,6 +43,11 @@ void app_coverage_signs_start(struct app *app);
 void app_coverage_signs_stop(struct app *app);
 void app_coverage_signs_close(struct app *app);
 void app_coverage_count(struct app *app, const struct coverage_span *span); /* for the metrics */
+/* app_coverage_file.c: what waits for the database, on disk. Reading it is startup only (blocking). */
+size_t app_coverage_file_found(const struct app *app, const struct coverage_span **ret);
+void app_coverage_file_start(struct app *app);
+void app_coverage_file_stop(struct app *app);
+void app_coverage_file_close(struct app *app);
 /* app_coverage_store.c */
 void app_coverage_store_init(struct app *app);
 void app_coverage_soon(struct app *app); /* something has changed */

@@ -111,12 +111,12 @@ static const struct db_stmt store_stmt = {
 
 enum { NUMBERS = 7, TEXTS = 2 };
 
-static void send_spans(struct app *app, const struct coverage_span *spans, size_t n)
+/* done gets the app. */
+static enum err_code send_spans(struct app *app, const struct coverage_span *spans, size_t n,
+                                db_done_fn *done, struct err *err)
 {
-    struct app_coverage *c = app->coverage;
     int64_t *numbers = mem_new_array(int64_t, n * NUMBERS);
     struct str *texts = mem_new_array(struct str, n * TEXTS);
-    c->n_lost_sent = 0;
     for (size_t i = 0; i < n; i++) {
         const struct coverage_span *s = &spans[i];
         numbers[0 * n + i] = s->room_id;
@@ -128,7 +128,6 @@ static void send_spans(struct app *app, const struct coverage_span *spans, size_
         numbers[6 * n + i] = (int64_t)s->n;
         texts[i] = str_of(s->cause);
         texts[n + i] = str_of(s->extra != NULL ? s->extra : "");
-        c->n_lost_sent += s->source == COVERAGE_LOST;
     }
     const struct db_arg args[] = {
         DB_ARG_I64(app->config->node),   DB_ARG_I64S(numbers, n),
@@ -137,15 +136,10 @@ static void send_spans(struct app *app, const struct coverage_span *spans, size_
         DB_ARG_I64S(numbers + 5 * n, n), DB_ARG_I64S(numbers + 6 * n, n),
         DB_ARG_TEXTS(texts, n),          DB_ARG_TEXTS(texts + n, n),
     };
-    struct err err = {0};
-    c->sending = true;
-    enum err_code code =
-        db_query(app->db, &store_stmt, args, ARRAY_LEN(args), on_stored, app, &err);
+    enum err_code code = db_query(app->db, &store_stmt, args, ARRAY_LEN(args), done, app, err);
     mem_free(numbers);
     mem_free(texts);
-    if (code != ERR_OK) {
-        on_stored(app, code, &err, NULL);
-    }
+    return code;
 }
 
 static void flush(void *ctx)
@@ -162,8 +156,17 @@ static void flush(void *ctx)
     struct coverage_span *spans = mem_new_array(struct coverage_span, SPANS_PER_STATEMENT);
     size_t n = coverage_send(c->ledger, spans, SPANS_PER_STATEMENT);
     loop_timer_stop(&c->timer);
-    send_spans(app, spans, n);
+    c->n_lost_sent = 0;
+    for (size_t i = 0; i < n; i++) {
+        c->n_lost_sent += spans[i].source == COVERAGE_LOST;
+    }
+    struct err err = {0};
+    c->sending = true;
+    enum err_code code = send_spans(app, spans, n, on_stored, &err);
     mem_free(spans);
+    if (code != ERR_OK) {
+        on_stored(app, code, &err, NULL);
+    }
 }
 
 void app_coverage_flush(struct app *app)
@@ -182,6 +185,7 @@ static void on_recovered(void *ctx, enum err_code code, const struct err *err,
     struct app_coverage *c = app->coverage;
     c->recovered = c->recovered || code == ERR_OK;
     app_coverage_signs_start(app);
+    app_coverage_file_start(app);
     if (code == ERR_OK && db_i64(rows, 0, 0) > 0) {
         LOG(INFO, "app", "rooms were not collected since the last process ended",
             KV_I64("rooms", db_i64(rows, 0, 0)), KV_I64("since_ms", db_i64(rows, 0, 1)));
@@ -190,8 +194,7 @@ static void on_recovered(void *ctx, enum err_code code, const struct err *err,
     c->then(app, code, err);
 }
 
-void app_coverage_recover(struct app *app,
-                          void (*then)(struct app *app, enum err_code code, const struct err *err))
+static void recover_links(struct app *app)
 {
     /* Rooms whose link was up when the last process was last alive are down since then, until this one brings it up. */
     static const struct db_stmt recover = {
@@ -210,12 +213,51 @@ void app_coverage_recover(struct app *app,
     struct app_coverage *c = app->coverage;
     const struct db_arg args[] = {DB_ARG_I64(app->config->node), DB_ARG_I64(c->alive_ms)};
     struct err err = {0};
-    c->then = then;
     enum err_code code =
         db_query(app->db, &recover, args, ARRAY_LEN(args), on_recovered, app, &err);
     if (code != ERR_OK) {
-        then(app, code, &err);
+        c->then(app, code, &err);
     }
+}
+
+static void refile(struct app *app);
+
+static void on_refiled(void *ctx, enum err_code code, const struct err *err,
+                       const struct db_rows *rows ATTR_UNUSED)
+{
+    struct app *app = ctx;
+    struct app_coverage *c = app->coverage;
+    if (code != ERR_OK) {
+        c->then(app, code, err);
+        return;
+    }
+    c->n_refiled += c->n_refiling;
+    refile(app);
+}
+
+/* What the last process could not store comes before what follows from it. */
+static void refile(struct app *app)
+{
+    struct app_coverage *c = app->coverage;
+    const struct coverage_span *found;
+    size_t n = app_coverage_file_found(app, &found) - c->n_refiled;
+    struct err err = {0};
+    if (n == 0) {
+        recover_links(app);
+        return;
+    }
+    c->n_refiling = n < SPANS_PER_STATEMENT ? n : SPANS_PER_STATEMENT;
+    enum err_code code = send_spans(app, found + c->n_refiled, c->n_refiling, on_refiled, &err);
+    if (code != ERR_OK) {
+        c->then(app, code, &err);
+    }
+}
+
+void app_coverage_recover(struct app *app,
+                          void (*then)(struct app *app, enum err_code code, const struct err *err))
+{
+    app->coverage->then = then;
+    refile(app);
 }
 
 /* ---- the end ---- */
@@ -227,6 +269,7 @@ void app_coverage_finish(struct app *app, void (*finished)(struct app *app))
     struct app_coverage *c = app->coverage;
     c->finished = finished;
     app_coverage_signs_stop(app);
+    app_coverage_file_stop(app);
     if (!c->recovered || !db_is_up(app->db) || (!c->sending && coverage_n_dirty(c->ledger) == 0)) {
         loop_timer_stop(&c->timer);
         finished(app);

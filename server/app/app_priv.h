@@ -119,6 +119,8 @@ void app_source_resume(struct app *app); /* questions asked while starting are a
 
 /* app_coverage.c, app_coverage_store.c: what is missing, in memory and in table coverage_span */
 void app_coverage_open(struct app *app);
+/* Startup only; after the spool, whose lock covers it. */
+void app_coverage_file_open(struct app *app, const char *data_dir);
 /* When the last process was last known to run. */
 void app_coverage_alive(struct app *app, int64_t alive_ms);
 /* Settles what the last process left open; then is called once, and it may be tried again. */

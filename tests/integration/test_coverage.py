@@ -4,6 +4,7 @@ import signal
 import subprocess
 import time
 
+import pytest
 import requests
 
 import harness
@@ -188,6 +189,50 @@ def test_database_away(sim, danmakud, rows, postgres):
     assert_gaps(rows, s)
     for room in s.rooms:
         assert_told(d, rows, room)
+
+
+@pytest.mark.parametrize("how", ["kill", "stop"])
+def test_ended_while_the_database_is_away(sim, danmakud, rows, postgres, tmp_path, how):
+    """What could not be stored is on disk, and stored by the next start."""
+    s = sim("--rooms", "2", "--rate", "200")
+    d = danmakud(*QUICK, *s.args_for_rooms())
+    settled(d, rows, s)
+    a, b = s.rooms
+    postgres.stop(signal.SIGQUIT)
+    wait_for("503", lambda: d.get("/readyz").status_code == 503)
+    begin = now_ms()
+    for n in range(1, 4):
+        s.command(f"reset {a}")
+        wait_for("the gaps", lambda: [i["cause"] for i in d.json(
+            f"/api/v1/rooms/{a}/coverage", **{"from": begin - 1})["data"]["intervals"]].count("peer_reset") == n)
+        wait_for("the room", lambda: d.json(f"/api/v1/rooms/{a}")["data"]["coverage"]["state"] == "ok")
+    waiting = tmp_path / "coverage.waiting"
+    if how == "kill":
+        wait_for("the file", lambda: waiting.exists() and waiting.read_text().endswith("end 3\n"))
+        d.kill()
+    else:
+        assert d.stop() == 0
+        assert waiting.read_text().endswith("end 5\n"), "the stop of both rooms belongs to it"
+    wait_for("the connections to end", lambda: all(c[-1][1] is not None for c in connections(s).values()))
+    postgres.start()
+    d = danmakud(*QUICK, *s.args_for_rooms())
+    settled(d, rows, s)
+    assert [c for _, _, _, c in stored(rows, a)] == ["connecting", ""] + ["peer_reset", ""] * 3 + (
+        ["down", "connecting", ""] if how == "kill" else ["stopped", "connecting", ""])
+    assert_gaps(rows, s)
+    wait_for("nothing to wait", lambda: not waiting.exists())
+
+
+@pytest.mark.parametrize("text", ["nonsense", "1 0 5 9 0 0 0 peer_reset -\nend 2\n", "1 0 5 9 0 0 0 peer_reset -\n",
+                                  "1 9 5 9 0 0 0 x -\nend 1\n", "1 0 9 5 0 0 0 x -\nend 1\n", "\0\xff\n" * 1000, "end 0\n"])
+def test_a_damaged_file_is_left_out(sim, danmakud, rows, tmp_path, text):
+    s = sim("--rooms", "1", "--rate", "20")
+    (tmp_path / "coverage.waiting").write_text(text)
+    d = danmakud(*QUICK, *s.args_for_rooms(), record=False)
+    settled(d, rows, s)
+    assert ("left out" in d.log_text()) == (text != "end 0\n")
+    assert rows("SELECT count(*) FROM coverage_span WHERE from_ms < 10")[0][0] == 0
+    wait_for("the file to go", lambda: not (tmp_path / "coverage.waiting").exists())
 
 
 def test_paused_rooms(sim, danmakud, rows, postgres, database):

@@ -1,0 +1,281 @@
+/* Spans that the database has not got yet, in a file beside the spool: what is known to be missing survives kill -9 during an
+ * outage of the database, too. While the database takes what comes there is no such file.
+ *
+ * One line per span, the number of lines at the end; written anew, at most once a second, and renamed over the old one. A start
+ * stores what it finds, which changes nothing where that was stored already. The file is not synced: a power loss may take the
+ * last second of it, or all. */
+#include "server/app/app_coverage_priv.h"
+
+#include <fcntl.h>
+#include <stdio.h>
+#include <unistd.h>
+
+#include "server/core/mem.h"
+
+enum {
+    EVERY_MS = 1000,
+    SPANS_BYTES_MAX = 16 << 20, /* more is not written, and not read */
+    NUMBERS = 7,
+};
+
+struct coverage_file {
+    struct app *app; /* borrowed */
+    char *path;      /* owned, as what follows */
+    char *path_new;
+    char *found; /* text that the spans of `spans` point into */
+    struct coverage_span *spans;
+    size_t n;
+    struct buf text; /* being written */
+    uv_work_t work;
+    bool working;
+    bool there; /* there is a file, as far as we know */
+    bool failing;
+    int sys;          /* of the write that is over */
+    uint64_t changes; /* of what the file says */
+    struct loop_timer timer;
+};
+
+/* ---- reading ---- */
+
+static bool take_number(struct str *line, int64_t *ret)
+{
+    struct str part;
+    return str_split(line, ' ', &part) && str_to_i64(part, ret);
+}
+
+/* Words of ours, and so short. In place: a NUL takes the place of the space behind it. */
+static const char *take_word(char *base, struct str *line)
+{
+    struct str part;
+    if (!str_split(line, ' ', &part) || part.len == 0) {
+        return NULL;
+    }
+    char *word = base + (part.ptr - base);
+    word[part.len] = '\0';
+    return word;
+}
+
+static bool parse(char *base, struct str line, struct coverage_span *ret)
+{
+    int64_t v[NUMBERS];
+    for (size_t i = 0; i < NUMBERS; i++) {
+        if (!take_number(&line, &v[i])) {
+            return false;
+        }
+    }
+    const char *cause = take_word(base, &line);
+    const char *extra = take_word(base, &line);
+    if (cause == NULL || extra == NULL || v[1] < 0 || v[1] >= COVERAGE_SOURCES || v[3] < v[2]) {
+        return false;
+    }
+    *ret = (struct coverage_span){.room_id = v[0],
+                                  .source = (enum coverage_source)v[1],
+                                  .from_ms = v[2],
+                                  .to_ms = v[3],
+                                  .first_id = v[4],
+                                  .last_id = v[5],
+                                  .n = (uint64_t)v[6],
+                                  .cause = cause,
+                                  .extra = strcmp(extra, "-") != 0 ? extra : NULL};
+    return true;
+}
+
+/* The whole file, or nothing of it: false. */
+static bool parse_all(struct coverage_file *f, size_t len)
+{
+    struct str rest = {f->found, len};
+    struct str line;
+    size_t lines = 0;
+    for (size_t i = 0; i < len; i++) {
+        lines += f->found[i] == '\n';
+    }
+    f->spans = mem_new_array(struct coverage_span, lines + 1);
+    while (str_split(&rest, '\n', &line)) {
+        int64_t n;
+        if (str_starts(line, STR("end "))) {
+            return str_to_i64(str_sub(line, 4, line.len), &n) && n == (int64_t)f->n;
+        }
+        if (!parse(f->found, line, &f->spans[f->n])) {
+            return false;
+        }
+        f->n++;
+    }
+    return false;
+}
+
+static void read_found(struct coverage_file *f)
+{
+    int fd = open(f->path, O_RDONLY | O_CLOEXEC);
+    if (fd < 0) {
+        return;
+    }
+    f->there = true;
+    f->found = mem_new_array(char, SPANS_BYTES_MAX + 1);
+    size_t len = 0;
+    ssize_t n = 0;
+    while (len < SPANS_BYTES_MAX && (n = read(fd, f->found + len, SPANS_BYTES_MAX - len)) > 0) {
+        len += (size_t)n;
+    }
+    (void)close(fd);
+    if (n < 0 || !parse_all(f, len)) {
+        LOG(WARN, "app", "what was noted about missing times cannot be read, it is left out",
+            KV_CSTR("file", f->path));
+        f->n = 0;
+    } else if (f->n > 0) {
+        LOG(INFO, "app", "coverage that the last process could not store", KV_I64("spans", f->n));
+    }
+}
+
+/* ---- writing ---- */
+
+static bool put_span(void *ctx, const struct coverage_span *s)
+{
+    struct coverage_file *f = ctx;
+    buf_printf(&f->text, "%lld %d %lld %lld %lld %lld %llu %s %s\n", (long long)s->room_id,
+               (int)s->source, (long long)s->from_ms, (long long)s->to_ms, (long long)s->first_id,
+               (long long)s->last_id, (unsigned long long)s->n, s->cause,
+               s->extra != NULL ? s->extra : "-");
+    return true;
+}
+
+static void collect(struct coverage_file *f)
+{
+    buf_init(&f->text, SPANS_BYTES_MAX);
+    size_t n = coverage_each_unstored(f->app->coverage->ledger, put_span, f);
+    buf_printf(&f->text, "end %zu\n", n);
+}
+
+/* In the thread pool, or when the loop is over. */
+static void write_file(uv_work_t *work)
+{
+    struct coverage_file *f = work->data;
+    size_t at = 0;
+    f->sys = 0;
+    int fd = open(f->path_new, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+    while (fd >= 0 && at < f->text.len) {
+        ssize_t n = write(fd, f->text.data + at, f->text.len - at);
+        if (n <= 0) {
+            break;
+        }
+        at += (size_t)n;
+    }
+    if (fd < 0 || at < f->text.len || rename(f->path_new, f->path) != 0) {
+        f->sys = errno;
+    }
+    if (fd >= 0) {
+        (void)close(fd);
+    }
+}
+
+static void on_written(uv_work_t *work, int status)
+{
+    struct coverage_file *f = work->data;
+    f->working = false;
+    buf_deinit(&f->text);
+    if (status == 0 && f->sys == 0) {
+        f->there = true;
+        f->failing = false;
+    } else if (!f->failing) {
+        f->failing = true;
+        LOG(WARN, "app", "missing times are not noted on disk, trying again; the database is away",
+            KV_CSTR("file", f->path), KV_I64("errno", f->sys));
+    }
+}
+
+static void remove_file(uv_work_t *work)
+{
+    struct coverage_file *f = work->data;
+    f->sys = unlink(f->path) != 0 && errno != ENOENT ? errno : 0;
+}
+
+static void on_removed(uv_work_t *work, int status)
+{
+    struct coverage_file *f = work->data;
+    f->working = false;
+    f->there = status != 0 || f->sys != 0;
+}
+
+static void on_timer(void *ctx)
+{
+    struct coverage_file *f = ctx;
+    struct coverage *ledger = f->app->coverage->ledger;
+    if (f->working || !f->app->coverage->recovered) {
+        return;
+    }
+    bool nothing = coverage_n_unstored(ledger) == 0;
+    if (nothing ? !f->there : !f->failing && f->there && f->changes == coverage_changes(ledger)) {
+        return;
+    }
+    f->changes = coverage_changes(ledger);
+    if (!nothing) {
+        collect(f);
+    }
+    f->work.data = f;
+    f->working = uv_queue_work(loop_uv(f->app->loop), &f->work, nothing ? remove_file : write_file,
+                               nothing ? on_removed : on_written) == 0;
+}
+
+/* ---- in and out ---- */
+
+static char *path_of(const char *dir, const char *name)
+{
+    size_t len = strlen(dir) + strlen(name) + 2;
+    char *path = mem_new_array(char, len);
+    snprintf(path, len, "%s/%s", dir, name);
+    return path;
+}
+
+void app_coverage_file_open(struct app *app, const char *data_dir)
+{
+    struct coverage_file *f = mem_new(struct coverage_file);
+    app->coverage->file = f;
+    f->app = app;
+    f->path = path_of(data_dir, "coverage.waiting");
+    f->path_new = path_of(data_dir, "coverage.waiting.new");
+    loop_timer_init(&f->timer, app->loop, on_timer, f);
+    read_found(f);
+}
+
+size_t app_coverage_file_found(const struct app *app, const struct coverage_span **ret)
+{
+    const struct coverage_file *f = app->coverage->file;
+    *ret = f != NULL ? f->spans : NULL;
+    return f != NULL ? f->n : 0;
+}
+
+void app_coverage_file_start(struct app *app)
+{
+    if (app->coverage->file != NULL) {
+        loop_timer_start(&app->coverage->file->timer, EVERY_MS, EVERY_MS);
+    }
+}
+
+void app_coverage_file_stop(struct app *app)
+{
+    if (app->coverage->file != NULL) {
+        loop_timer_stop(&app->coverage->file->timer);
+    }
+}
+
+void app_coverage_file_close(struct app *app)
+{
+    struct coverage_file *f = app->coverage->file;
+    if (f == NULL) {
+        return;
+    }
+    loop_timer_stop(&f->timer);
+    f->work.data = f;
+    /* The loop is over: what is not stored now waits for the next start. One that never got that far leaves all as it is. */
+    if (app->coverage->recovered && coverage_n_unstored(app->coverage->ledger) > 0) {
+        collect(f);
+        write_file(&f->work);
+        buf_deinit(&f->text);
+    } else if (app->coverage->recovered && f->there) {
+        remove_file(&f->work);
+    }
+    mem_free(f->spans);
+    mem_free(f->found);
+    mem_free(f->path);
+    mem_free(f->path_new);
+    mem_free(TAKE_PTR(app->coverage->file));
+}
