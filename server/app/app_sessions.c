@@ -37,9 +37,32 @@ struct app_sessions {
 
 /* ---- what the machine asks for ---- */
 
+/* What is known of the room at once, and without HTTP at all. */
+static void note_live(struct app *app, const struct session *row)
+{
+    const bool live = row->end == SESSION_OPEN;
+    const struct upstream_room said = {
+        .room_id = row->room_id,
+        .short_id = -1,
+        .uid = -1,
+        .live_status = live,
+        .live_since_ms = !live                        ? 0
+                         : row->upstream_start_ms > 0 ? row->upstream_start_ms
+                                                      : id_ts_ms(row->start_id),
+        .area_id = -1,
+        .parent_area_id = -1,
+        .popularity = -1,
+        .followers = -1,
+    };
+    if (app->phase == APP_RUNNING) {
+        fleet_note_room(app->fleet, &said);
+    }
+}
+
 static void on_put(void *ctx, const struct session *row)
 {
     struct app *app = ctx;
+    note_live(app, row);
     if (app->sessions->store != NULL) {
         session_store_put(app->sessions->store, row);
     }
@@ -169,6 +192,7 @@ static void on_tick(void *ctx)
     }
     collector_each(app->collector, note_link, app);
     sessions_tick(s->sessions, loop_wall_ms(app->loop));
+    stats_set(app->stats, STAT_SESSIONS_OPEN, (int64_t)sessions_n_open(s->sessions));
 }
 
 void app_sessions_event(struct app *app, const struct event *e)

@@ -74,6 +74,8 @@ def test_a_live_with_title_changes_and_flapping(sim, danmakud, rows):
     w.emit(room_change("first title"), live(live_time=1790000000), live())
     w.wait("a session", open_session)
     w.say("in the live")
+    wait_for("the room to be live", lambda: w.room in [r["room_id"] for r in w.d.json("/api/v1/rooms", live="true")["data"]])
+    wait_for("the gauge", lambda: w.d.metric("danmakud_sessions_open") == 1)
     w.emit(room_change("second title", 2, "two", n=2))
     w.wait("the second title", lambda s: s[0]["title"] == "second title")
     w.emit(preparing(1))

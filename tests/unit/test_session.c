@@ -590,7 +590,7 @@ static void run_lives(struct fixture *f, struct rng *rng, const struct truth *t)
             up_since = now;
         }
         for (size_t i = 0; up_since != 0 && i < t->n; i++) {
-            char key[16];
+            char key[32];
             snprintf(key, sizeof(key), "k%zu", i);
             if (t->from[i] == now) {
                 live(f, now, key, now);
@@ -669,7 +669,7 @@ static void test_noise(void **state)
         f->asks = rng_below(&rng, 2) == 0;
         int64_t now = MIN;
         for (int i = 0; i < 300; i++) {
-            char key[8];
+            char key[16];
             snprintf(key, sizeof(key), "k%d", (int)rng_below(&rng, 3));
             now += rng_below(&rng, 4) == 0 ? rng_between(&rng, 0, 60) * MIN
                                            : rng_between(&rng, 0, 9000);
