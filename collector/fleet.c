@@ -122,6 +122,7 @@ struct fleet_room *fleet_insert(struct fleet *f, int64_t id)
     }
     struct fleet_room *r = mem_new(struct fleet_room);
     r->id = id;
+    r->origin = FLEET_API;
     r->resolved = true;
     r->created_ms = loop_wall_ms(f->opts.loop);
     room_facts_init(&r->facts);
@@ -166,6 +167,7 @@ struct fleet_room *fleet_rename(struct fleet *f, struct fleet_room *r, int64_t i
 
 void fleet_touch(struct fleet *f, struct fleet_room *r)
 {
+    r->origin = fleet_origin_of(r);
     if (r->resolved) {
         r->change = ++f->changes;
         fleet_store_soon(f);
@@ -186,9 +188,10 @@ bool fleet_wanted(const struct fleet_room *r)
 
 enum fleet_origin fleet_origin_of(const struct fleet_room *r)
 {
-    return r->by_config                    ? FLEET_CONFIG
-           : r->by_api || !r->by_discovery ? FLEET_API
-                                           : FLEET_DISCOVERY;
+    return r->by_config      ? FLEET_CONFIG
+           : r->by_api       ? FLEET_API
+           : r->by_discovery ? FLEET_DISCOVERY
+                             : r->origin;
 }
 
 enum fleet_state fleet_state_of(const struct fleet_room *r)
@@ -245,12 +248,14 @@ static void apply_config(struct fleet *f)
     fleet_plan_soon(f);
 }
 
-void fleet_configure(struct fleet *f, const int64_t *numbers, size_t n, size_t max_rooms)
+void fleet_configure(struct fleet *f, const int64_t *numbers, size_t n, size_t max_rooms,
+                     bool discovering)
 {
     mem_free(f->config);
     f->config = mem_new_array(int64_t, n + 1);
     f->n_config = n;
     f->opts.max_rooms = max_rooms;
+    f->discovering = discovering;
     if (n > 0) {
         memcpy(f->config, numbers, n * sizeof(numbers[0]));
     }
@@ -401,6 +406,7 @@ static struct fleet_info info_of(const struct fleet_room *r)
         .wait = wait_of(r),
         .pinned = r->pinned,
         .collected = r->collected,
+        .discovered = r->by_discovery,
         .rank = r->rank,
         .groups = r->groups != NULL ? r->groups : "",
         .facts = &r->facts,
@@ -415,6 +421,16 @@ bool fleet_get(struct fleet *f, int64_t number, struct fleet_info *ret)
         *ret = info_of(r);
     }
     return r != NULL;
+}
+
+bool fleet_wants_any(const struct fleet *f)
+{
+    for (size_t i = 0; i < f->n; i++) {
+        if (fleet_wanted(f->rooms[i])) {
+            return true;
+        }
+    }
+    return false;
 }
 
 void fleet_each(struct fleet *f, bool (*fn)(void *ctx, const struct fleet_info *info), void *ctx)

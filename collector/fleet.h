@@ -68,7 +68,8 @@ struct fleet_opts {
     const struct fleet_source *source; /* NULL: upstream is not asked */
     struct fleet_sink sink;
     size_t max_rooms;
-    uint64_t seed; /* jitter; 0: from the system */
+    int64_t retry_max_ms; /* longest wait until upstream is asked again about a number */
+    uint64_t seed;        /* jitter; 0: from the system */
 };
 
 struct fleet *fleet_new(const struct fleet_opts *opts);
@@ -80,10 +81,21 @@ void fleet_stop(struct fleet *f);
 /* After upstream and db have closed. NULL is fine. */
 void fleet_free(struct fleet *f);
 
-/* The configuration: its rooms, real or short ids, without repeats. Again after each reload. */
-void fleet_configure(struct fleet *f, const int64_t *numbers, size_t n, size_t max_rooms);
+/* The configuration: its rooms, real or short ids, without repeats. Again after each reload. discovering: what was found
+ * before a restart is wanted until fleet_discovered says otherwise. */
+void fleet_configure(struct fleet *f, const int64_t *numbers, size_t n, size_t max_rooms,
+                     bool discovering);
 /* What upstream says of a room, from whoever asked: title, area, anchor, live. Unknown rooms are no matter. */
 void fleet_note_room(struct fleet *f, const struct upstream_room *said);
+
+/* All rooms that discovery wants now, by room id, each once. */
+struct fleet_found {
+    int64_t room_id;
+    unsigned rank;                  /* 1 the first */
+    bool settled;                   /* fleet_rank.h */
+    const struct room_facts *facts; /* NULL: nothing new is known */
+};
+void fleet_discovered(struct fleet *f, const struct fleet_found *found, size_t n);
 
 enum fleet_origin { FLEET_CONFIG, FLEET_API, FLEET_DISCOVERY, FLEET_ORIGINS };
 enum fleet_state {
@@ -115,6 +127,7 @@ struct fleet_info {
     enum fleet_wait wait;
     bool pinned;
     bool collected;
+    bool discovered;    /* discovery wants it, whoever else does */
     unsigned rank;      /* of discovery, 1 the first; 0 none */
     const char *groups; /* joined by commas */
     const struct room_facts *facts;
@@ -123,6 +136,7 @@ struct fleet_info {
 /* By real or short id; false: not in memory (it may have a row all the same). */
 bool fleet_get(struct fleet *f, int64_t number, struct fleet_info *ret);
 /* By room id; fn returns false to stop. */
+bool fleet_wants_any(const struct fleet *f);
 void fleet_each(struct fleet *f, bool (*fn)(void *ctx, const struct fleet_info *info), void *ctx);
 
 /* ---- changes by request; applied at once, answered when stored ---- */

@@ -1,6 +1,6 @@
 /* collector/fleet_priv.h - what the files of the fleet share.
  *
- * fleet.c the set and its answers; fleet_plan.c who is collected; fleet_store.c table room; fleet_resolve.c numbers that
+ * fleet.c the set and its answers; fleet_plan.c who is collected; fleet_found.c what discovery tells; fleet_store.c table room; fleet_resolve.c numbers that
  * upstream is asked about; fleet_request.c changes by request.
  *
  * Threading:  loop thread only.
@@ -22,7 +22,8 @@ struct lookup;
 struct fleet_room {
     int64_t id; /* real; while unresolved the number that was given */
     struct room_facts facts;
-    enum fleet_state state; /* never FLEET_LEFT: that follows from nobody wanting it */
+    enum fleet_origin origin; /* who wanted it last */
+    enum fleet_state state;   /* never FLEET_LEFT: that follows from nobody wanting it */
     bool by_config, by_api, by_discovery, pinned;
     bool resolved;
     bool collected;
@@ -47,6 +48,7 @@ struct fleet {
     size_t n_collected;
     int64_t *config; /* owned; the numbers of the configuration */
     size_t n_config;
+    bool discovering;
     bool loaded;
     bool stopping;
     struct loop_timer plan_timer;

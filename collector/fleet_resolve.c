@@ -4,9 +4,9 @@
 #include "server/core/mem.h"
 
 enum {
-    RETRY_MIN_MS = 5000,
-    RETRY_MAX_MS = 60000,
+    RETRY_MIN_MS = 1000,
     RETRY_JITTER_PCT = 25,
+    LOG_PERIOD_MS = 60000,
     NOT_FOUND_MS = 10 * 60 * 1000, /* a room that does not exist may come to exist */
 };
 
@@ -28,7 +28,8 @@ static void failed(struct fleet *f, struct fleet_room *r, const struct lookup_it
 {
     const bool not_found = item->code == ERR_NOT_FOUND;
     struct backoff b;
-    backoff_init(&b, RETRY_MIN_MS, RETRY_MAX_MS, RETRY_JITTER_PCT);
+    const int64_t max = f->opts.retry_max_ms;
+    backoff_init(&b, max < RETRY_MIN_MS ? max : RETRY_MIN_MS, max, RETRY_JITTER_PCT);
     b.tries = r->tries;
     if (not_found && r->unresolved != FLEET_WAIT_NOT_FOUND) {
         LOG(ERROR, "fleet", "upstream knows no such room, asking again in 10 minutes",
@@ -73,7 +74,7 @@ static void on_looked_up(void *ctx, struct lookup_item *items, size_t n, const s
     if (n_failed > 0) {
         stats_add(f->opts.stats, STAT_FLEET_RESOLVE_FAILED, (int64_t)n_failed);
         uint64_t held = 0;
-        if (log_limit(&f->resolve_log, loop_now_ms(f->opts.loop), RETRY_MAX_MS, &held)) {
+        if (log_limit(&f->resolve_log, loop_now_ms(f->opts.loop), LOG_PERIOD_MS, &held)) {
             LOG(WARN, "fleet", "upstream could not be asked about rooms, trying again",
                 KV_I64("rooms", n_failed), KV_CSTR("error", err->msg), KV_I64("held_back", held));
         }

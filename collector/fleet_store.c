@@ -98,6 +98,13 @@ static enum fleet_state state_of_text(struct str s)
                                        : FLEET_ACTIVE;
 }
 
+static enum fleet_origin origin_of_text(struct str s)
+{
+    return str_eq(s, STR("config"))      ? FLEET_CONFIG
+           : str_eq(s, STR("discovery")) ? FLEET_DISCOVERY
+                                         : FLEET_API;
+}
+
 static void take_row(struct fleet *f, const struct db_rows *rows, size_t i)
 {
     const struct upstream_room said = {
@@ -124,8 +131,11 @@ static void take_row(struct fleet *f, const struct db_rows *rows, size_t i)
     r->resolved = true;
     (void)room_facts_update(&r->facts, &said);
     r->state = state_of_text(db_text(rows, i, COL_STATE));
+    r->origin = origin_of_text(db_text(rows, i, COL_ORIGIN));
     r->by_api = db_bool(rows, i, COL_BY_API);
     r->pinned = db_bool(rows, i, COL_PINNED);
+    r->by_discovery = f->discovering && !f->loaded && r->origin == FLEET_DISCOVERY &&
+                      str_eq(db_text(rows, i, COL_STATE), STR("active"));
     fleet_room_groups(r, db_text(rows, i, COL_GROUPS));
     r->created_ms = db_i64(rows, i, COL_CREATED_MS);
 }

@@ -76,3 +76,19 @@ bool room_facts_update(struct room_facts *f, const struct upstream_room *said)
     changed |= update_live(f, said);
     return changed;
 }
+
+bool room_facts_merge(struct room_facts *f, const struct room_facts *said)
+{
+    return room_facts_update(f, &(struct upstream_room){
+                                    .short_id = said->short_id,
+                                    .uid = said->uid,
+                                    .live_status = said->live,
+                                    .live_since_ms = said->live_since_ms,
+                                    .uname = str_of(said->uname),
+                                    .title = str_of(said->title),
+                                    .area = str_of(said->area),
+                                    .parent_area = str_of(said->parent_area),
+                                    .area_id = said->area_id,
+                                    .parent_area_id = said->parent_area_id,
+                                });
+}

@@ -28,3 +28,5 @@ void room_facts_init(struct room_facts *f);
 void room_facts_deinit(struct room_facts *f);
 /* Takes over what `said` knows, keeps the rest; true if anything that is kept changed. */
 bool room_facts_update(struct room_facts *f, const struct upstream_room *said);
+/* The same from facts. */
+bool room_facts_merge(struct room_facts *f, const struct room_facts *said);

@@ -234,7 +234,7 @@ function roomRow(room) {
   id.append(pick);
   const c = room.collection;
   const last = c && c.last_event_ms ? new Date(c.last_event_ms).toLocaleTimeString([], { hour12: false }) : "";
-  const status = c ? (c.state === "live" ? "connected" : c.state) : room.state || "not collected";
+  const status = c ? (c.state === "live" ? "connected" : c.state) : (room.not_connected || room.state || "not collected").replaceAll("_", " ");
   row.append(id, make("td", "", room.live ? `${status}, on air` : status),
     make("td", "title", [room.uname, room.title].filter(Boolean).join(" · ")),
     make("td", "n", c ? c.events.toLocaleString() : ""), make("td", "", last));
@@ -256,8 +256,9 @@ async function pollRooms() {
   try {
     const rooms = (await request(`${API}/rooms`)).data;
     fillRoomChoice(rooms);
-    $("rooms").replaceChildren(...rooms.map(roomRow));
-    $("no-rooms").hidden = rooms.length > 0;
+    const wanted = rooms.filter((room) => room.collection || (room.state !== "left" && room.state !== "removed"));
+    $("rooms").replaceChildren(...wanted.map(roomRow));
+    $("no-rooms").hidden = wanted.length > 0;
     setProblem("rooms", "");
   } catch (error) {
     setProblem("rooms", `Rooms: ${explain(error)}.`);

@@ -8,7 +8,6 @@
 #include <systemd/sd-daemon.h>
 #endif
 
-#include "collector/fleet.h"
 #include "server/core/assert.h"
 #include "server/core/mem.h"
 
@@ -183,7 +182,7 @@ void app_stop(struct app *app, int exit_code)
     loop_timer_stop(&app->watchdog);
     loop_timer_stop(&app->start_retry);
     app_pg_unwatch(app);
-    fleet_stop(app->fleet);
+    app_fleet_stop(app);
     app_commands_flush(app);
     api_quiesce(app->api);
     if (app->http != NULL) {
@@ -441,7 +440,7 @@ int app_run(struct config *config, const struct config_source *source)
     app_coverage_close(app);
     app_sessions_free(app);
     app_commands_close(app);
-    fleet_free(app->fleet);
+    app_fleet_free(app);
     guard_merge_free(app->guards);
     feed_free(app->feed);
     stats_free(app->stats);

@@ -94,6 +94,7 @@ void app_check(const struct config *config, struct config_check *check)
     }
     check_upstream(config, check);
     app_upstream_check(config, check);
+    app_fleet_check(config, check);
     if ((int64_t)config->rooms.n > config->max_rooms) {
         config_problem(check, "rooms", "%zu rooms, but max_rooms is %lld", config->rooms.n,
                        (long long)config->max_rooms);

@@ -64,6 +64,11 @@ struct app {
     struct collector *collector;         /* NULL once it has closed */
     struct fleet *fleet;
     struct list rooms_calls; /* of app_rooms.c */
+    struct discover *discover;
+    struct discover_select *discover_selects; /* what it looks for */
+    size_t n_discover;
+    int64_t discover_interval, discover_grace;
+    bool discovering; /* it was configured */
     struct api *api;
     struct http *http; /* NULL until it listens */
 
@@ -172,10 +177,15 @@ void app_start_retry(struct app *app, const char *why); /* the check begins anew
 /* app_kinds.c: bit set of the kinds that store_kinds leaves out; check may be NULL */
 uint32_t app_counted_kinds(const struct config *config, struct config_check *check);
 
-/* app_fleet.c: the set of rooms */
+/* app_fleet.c: the set of rooms, and discovery */
+void app_fleet_check(const struct config *config, struct config_check *check);
 void app_fleet_open(struct app *app);
-void app_fleet_configure(
-    struct app *app);                 /* the rooms of the configuration, again after a reload */
+void app_fleet_configure(struct app *app); /* after a reload */
+void app_fleet_start(struct app *app);     /* running: discovery begins */
+void app_fleet_stop(struct app *app);      /* before upstream closes */
+void app_fleet_free(struct app *app);
+/* Upstream is asked about rooms: not when danmaku hosts are configured and nothing else of it is. */
+bool app_asks_upstream(const struct config *config);
 void app_fleet_dump(struct app *app); /* to the log */
 
 /* app_rooms.c: what the api may know of rooms, and how it changes them */

@@ -21,8 +21,6 @@ enum {
     BACK_MS = 10 * 60 * 1000, /* without a mark: as far as the ring is warmed */
 };
 
-#define SITE_URL "https://api.live.bilibili.com" /* the default of upstream_url */
-
 struct app_sessions {
     struct sessions *sessions;   /* owned, as all below */
     struct session_store *store; /* NULL: no database any more */
@@ -127,12 +125,6 @@ static void poll_status(void *ctx, const int64_t *room_ids, size_t n, upstream_r
 {
     struct app *app = ctx;
     upstream_status(app->upstream, room_ids, n, done, done_ctx);
-}
-
-/* Who names danmaku hosts by hand does not want the site to be asked, unless a site is named too. */
-static bool polls(const struct config *config)
-{
-    return config->upstream_hosts.n == 0 || !str_eq(str_of(config->upstream_url), STR(SITE_URL));
 }
 
 static size_t poll_rooms(void *ctx, int64_t *ret, size_t max)
@@ -326,7 +318,7 @@ void app_sessions_open(struct app *app)
     const struct status_poll_opts poll = {
         .interval_ms = app->config->status_interval,
         .rooms = poll_rooms,
-        .status = polls(app->config) ? poll_status : NULL,
+        .status = app_asks_upstream(app->config) ? poll_status : NULL,
         .status_ctx = app,
         .answer = poll_answer,
         .ctx = app,

@@ -51,6 +51,7 @@ static void start_running(struct app *app)
     app_source_resume(app);
     app_guards_restore(app);
     collector_start(app->collector);
+    app_fleet_start(app);
     app_sessions_start(app);
     bool v6 = strchr(app->listen.address, ':') != NULL;
     printf("danmakud ready: http://%s%s%s:%u\n", v6 ? "[" : "", app->listen.address, v6 ? "]" : "",

@@ -62,6 +62,8 @@ MUST_CHECK enum err_code config_reload(struct config *c, const struct config_sou
 void config_free(struct config *c);
 
 bool config_is_key(const char *flag_name, bool *ret_is_bool); /* "query-timeout" */
+/* Of a key that holds a string: nobody set it to anything else. */
+bool config_is_default(const struct config *c, const char *key);
 const char *config_key_like(struct str name); /* the key that was meant; NULL: none is near */
 void config_print(const struct config *c, struct buf *out); /* effective INI, secrets as *** */
 void config_write_docs(struct buf *out);                    /* docs/configuration.md */

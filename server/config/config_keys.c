@@ -2,6 +2,7 @@
 
 #include <string.h>
 
+#include "server/core/assert.h"
 #include "server/core/attr.h"
 
 #define DEFAULT_STR(d) .def_text = (d)
@@ -111,4 +112,12 @@ bool config_is_key(const char *flag_name, bool *ret_is_bool)
     }
     *ret_is_bool = k->type == CONFIG_BOOL;
     return true;
+}
+
+bool config_is_default(const struct config *c, const char *key)
+{
+    const struct config_key *k = config_key_find(str_of(key));
+    ASSERT(k != NULL && k->type == CONFIG_STR);
+    const char *value = *(char *const *)(const void *)((const char *)c + k->offset);
+    return strcmp(value, k->def_text) == 0;
 }

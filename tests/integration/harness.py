@@ -189,6 +189,8 @@ class Danmakud(Program):
     def __init__(self, directory, url, *args, recorder=None, **env):
         self.args = (directory, url, args, env)
         full = {k: v for k, v in os.environ.items() if not k.startswith("DANMAKUD_")}
+        if "--config" not in args:
+            full["DANMAKUD_DISCOVER"] = "off"  # tests that want it say so by flag
         full.update(env)
         super().__init__([DANMAKUD, "run", "--database-url", url, "--data-dir", directory, "--listen", "127.0.0.1:0",
                           "--connect-interval", "5ms", *args], directory, "danmakud ready: ", env=full)

@@ -38,6 +38,7 @@ struct world {
     size_t n_added, n_removed;
     enum err_code upstream; /* what every question gets; ERR_OK: an answer */
     size_t n_status, n_resolve;
+    bool discovering;
     bool done;
     enum err_code code;
     struct err err;
@@ -197,11 +198,12 @@ static void start(struct world *w, bool with_source, const int64_t *config, size
         .stats = w->stats,
         .source = with_source ? &source : NULL,
         .sink = {.add = sink_add, .remove = sink_remove, .ctx = w},
+        .retry_max_ms = 100,
         .seed = 1,
     };
     w->fleet = fleet_new(&opts);
     w->n_in = w->n_added = w->n_removed = w->n_status = w->n_resolve = 0;
-    fleet_configure(w->fleet, config, n, max_rooms);
+    fleet_configure(w->fleet, config, n, max_rooms, w->discovering);
     w->done = false;
     fleet_load(w->fleet, on_loaded, w);
     assert_true(loop_run_until(w->loop, &w->done, 1000));
@@ -464,9 +466,9 @@ static void the_cap(void **state)
     assert_true(w->n_in == 2 && is_in(w, 1001) && is_in(w, 1003));
     assert_int_equal(change(w, 1003, (struct fleet_change){.has_pinned = true}), ERR_OK);
     assert_true(is_in(w, 1003)); /* who has a place keeps it */
-    fleet_configure(w->fleet, config, 3, 3);
+    fleet_configure(w->fleet, config, 3, 3, false);
     turn_until_in(w, 3);
-    fleet_configure(w->fleet, config + 2, 1, 3);
+    fleet_configure(w->fleet, config + 2, 1, 3, false);
     turn_until_in(w, 1);
     assert_true(is_in(w, 1003));
 }
@@ -512,8 +514,8 @@ static void database_away(void **state)
     assert_int_equal(add(w, 1004, (struct fleet_change){0}), ERR_UNAVAILABLE);
     assert_true(!w->answer.upstream_failed && w->answer.room_id == 0);
     assert_false(is_in(w, 1004));
-    fleet_configure(w->fleet, more, 2,
-                    5); /* the file is another matter: it is there, and read again at start */
+    fleet_configure(w->fleet, more, 2, 5,
+                    false); /* the file is another matter: it is there, and read again at start */
     turn_until_in(w, 3);
     for (int i = 0; i < 1000 && stats_get(w->stats, STAT_FLEET_STORE_FAILED) == 0; i++) {
         bool never = false;
