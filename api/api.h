@@ -76,6 +76,27 @@ struct api_rooms_changed {
 typedef void(api_rooms_done_fn)(void *ctx, enum err_code code, const struct err *err,
                                 const struct api_rooms_changed *done);
 
+/* How asking upstream goes. Texts are static or lent until the next call. */
+struct api_upstream {
+    bool asked;                /* false: danmaku hosts are configured, and upstream is not asked */
+    const char *breaker;       /* "closed", "open", "half_open" */
+    int64_t breaker_until_ms;  /* wall; 0 closed */
+    const char *breaker_cause; /* "" closed */
+    int64_t uid;               /* 0 anonymous */
+    bool login_expired, has_device_id;
+    int64_t last_ok_ms; /* wall; 0 never */
+    int64_t skew_ms;    /* INT64_MIN unknown */
+    uint64_t n_waiting, n_requests, n_failed;
+    struct str last_error; /* "" none */
+    int64_t last_error_ms; /* wall; 0 none */
+};
+struct api_upstream_host {
+    struct str host;
+    uint64_t n_requests, n_failed;
+    int64_t last_failed_ms; /* wall; 0 never */
+};
+typedef bool(api_upstream_host_fn)(void *ctx, const struct api_upstream_host *host);
+
 struct api_ops {
     bool (*room)(void *ctx, int64_t number,
                  struct api_room *ret); /* by real or short id; false: not known */
@@ -99,6 +120,8 @@ struct api_ops {
                         api_rooms_done_fn *done, void *done_ctx);
     void (*room_remove)(void *ctx, int64_t number, api_rooms_done_fn *done, void *done_ctx);
     void (*rooms_forget)(void *ctx, const void *done_ctx); /* nobody waits for it any more */
+    /* False: stopping. The HTTP hosts go to fn. */
+    bool (*upstream)(void *ctx, struct api_upstream *ret, api_upstream_host_fn *fn, void *fn_ctx);
     void *ctx;
 };
 

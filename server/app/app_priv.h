@@ -63,7 +63,8 @@ struct app {
     struct endpoint_upstream *endpoints; /* over it; used unless upstream_hosts are configured */
     struct collector *collector;         /* NULL once it has closed */
     struct fleet *fleet;
-    struct list rooms_calls; /* of app_rooms.c */
+    struct list rooms_calls;            /* of app_rooms.c */
+    struct upstream_info upstream_info; /* what the api was told last: it borrows from it */
     struct discover *discover;
     struct discover_select *discover_selects; /* what it looks for */
     size_t n_discover;

@@ -3,6 +3,7 @@
 
 #include "collector/fleet.h"
 #include "collector/room_facts.h"
+#include "server/core/assert.h"
 #include "server/core/list.h"
 #include "server/core/mem.h"
 
@@ -207,6 +208,68 @@ static void ops_rooms_forget(void *ctx, const void *done_ctx)
     }
 }
 
+/* ---- upstream ---- */
+
+struct each_host {
+    api_upstream_host_fn *fn;
+    void *ctx;
+};
+
+static bool each_host(void *ctx, const struct upstream_host_info *info)
+{
+    struct each_host *each = ctx;
+    const struct api_upstream_host host = {
+        .host = info->host,
+        .n_requests = info->n_requests,
+        .n_failed = info->n_failed,
+        .last_failed_ms = info->last_failed_ms,
+    };
+    return each->fn(each->ctx, &host);
+}
+
+static const char *breaker_name(enum upstream_breaker b)
+{
+    switch (b) {
+    case UPSTREAM_CLOSED:
+        return "closed";
+    case UPSTREAM_OPEN:
+        return "open";
+    case UPSTREAM_HALF_OPEN:
+        return "half_open";
+    }
+    UNREACHABLE();
+}
+
+static bool ops_upstream(void *ctx, struct api_upstream *ret, api_upstream_host_fn *fn,
+                         void *fn_ctx)
+{
+    struct app *app = ctx;
+    struct each_host each = {.fn = fn, .ctx = fn_ctx};
+    if (app->upstream == NULL) {
+        return false;
+    }
+    struct upstream_info *info = &app->upstream_info;
+    upstream_info(app->upstream, info);
+    *ret = (struct api_upstream){
+        .asked = app_asks_upstream(app->config),
+        .breaker = breaker_name(info->breaker),
+        .breaker_until_ms = info->breaker_until_ms,
+        .breaker_cause = info->breaker_cause,
+        .uid = info->uid,
+        .login_expired = info->login_expired,
+        .has_device_id = info->has_buvid,
+        .last_ok_ms = info->last_ok_ms,
+        .skew_ms = info->skew_ms,
+        .n_waiting = info->n_waiting,
+        .n_requests = info->n_requests,
+        .n_failed = info->n_failed,
+        .last_error = str_of(info->last_error.msg),
+        .last_error_ms = info->last_error_ms,
+    };
+    upstream_each_host(app->upstream, each_host, &each);
+    return true;
+}
+
 struct api_ops app_api_ops(struct app *app)
 {
     struct api_ops ops = {
@@ -219,6 +282,7 @@ struct api_ops app_api_ops(struct app *app)
         .room_change = ops_room_change,
         .room_remove = ops_room_remove,
         .rooms_forget = ops_rooms_forget,
+        .upstream = ops_upstream,
         .ctx = app,
     };
     app_coverage_ops(&ops);

@@ -198,3 +198,31 @@ def test_numbers_are_looked_up(web, danmakud, auth, rows):  # noqa: F811
     assert send(d, auth, "DELETE", f"{PATH}/{two}").status_code == 200
     assert send(d, auth, "POST", PATH, {"room": two}).status_code == 201
     assert asked(s) > 0
+
+
+def test_how_asking_upstream_goes(web, danmakud, auth, postgres, database):  # noqa: F811
+    s = web("--rooms", "5", "--rate", "20")
+    reader = admin(postgres, database, "read")
+    d = danmakud(*args_for(s, "--discover", "top:3"))
+    path = "/api/v1/admin/upstream"
+
+    def now():
+        answer = d.get(path, headers=auth)
+        assert answer.status_code == 200, answer.text
+        return answer.json()["data"]
+
+    wait_for("rooms", lambda: len(found(d, auth)) >= 3)
+    wait_for("the device id", lambda: now()["identity"]["device_id"])
+    good = now()
+    assert good["asked"] and good["breaker"] == {"state": "closed", "until_ms": None, "cause": ""}
+    assert good["identity"]["uid"] is None and good["last_ok_ms"] and abs(good["clock_skew_ms"]) < 5000
+    assert good["hosts"] and sum(h["requests"] for h in good["hosts"]) == good["requests"] and good["last_error"] is None
+    s.command("http-fault kind=ban,times=0")
+    wait_for("the breaker", lambda: now()["breaker"]["state"] == "open")
+    bad = now()
+    assert bad["breaker"]["cause"] == "http_412" and bad["breaker"]["until_ms"] > bad["last_error"]["at_ms"]
+    assert bad["failed"] >= 1 and any(h["failed"] and h["last_failed_ms"] for h in bad["hosts"])
+    assert len(found(d, auth)) >= 3
+    assert d.get(path).status_code == 401
+    problem(d.get(path, headers=reader), 403, "forbidden")
+    problem(d.get(path, params={"x": 1}, headers=auth), 400, "unknown_parameter")
