@@ -19,8 +19,9 @@ struct world {
     struct api api;
     struct event *events[MAX_EVENTS]; /* what was ever published, in order */
     size_t n;
-    size_t committed; /* the first so many are in the database */
-    int64_t mark;     /* what ops.committed says */
+    size_t committed;  /* the first so many are in the database */
+    size_t backfilled; /* and the first so many have to be: some of them are nowhere else */
+    int64_t mark;      /* what ops.committed says */
     bool done;
 };
 
@@ -59,7 +60,7 @@ static void world_close(struct world *w)
     loop_free(w->loop);
 }
 
-static void publish(struct world *w, int64_t room_id, enum event_kind kind, int64_t value)
+static struct event *happen(struct world *w, int64_t room_id, enum event_kind kind, int64_t value)
 {
     struct event_draft d;
     event_draft_init(&d, kind, room_id);
@@ -69,7 +70,21 @@ static void publish(struct world *w, int64_t room_id, enum event_kind kind, int6
     struct event *e = event_new(id_first_of_ms(ms) + 16 * (int64_t)w->n, &d);
     assert_non_null(e);
     w->events[w->n++] = event_ref(e);
-    feed_publish(w->feed, e);
+    return e;
+}
+
+static void publish(struct world *w, int64_t room_id, enum event_kind kind, int64_t value)
+{
+    feed_publish(w->feed, happen(w, room_id, kind, value));
+}
+
+/* As reparse adds it: the database gets it, the ring does not. */
+static void backfill(struct world *w, int64_t room_id)
+{
+    struct event *e = happen(w, room_id, EVENT_GIFT, 200);
+    w->backfilled = w->n;
+    feed_set_backfilled(w->feed, e->id);
+    event_unref(&e);
 }
 
 static void commit(struct world *w, size_t n)
@@ -157,15 +172,17 @@ static void test_against_model(void **state)
         size_t n = (size_t)rng_between(&rng, 1, MAX_EVENTS);
         for (size_t i = 0; i < n; i++) {
             bool gift = rng_below(&rng, 5) == 0;
+            if (round % 2 == 0 && rng_below(&rng, 40) == 0) {
+                backfill(&w, rng_between(&rng, 1, 4));
+                continue;
+            }
             publish(&w, rng_between(&rng, 1, 4) * rng_between(&rng, 1, 2),
                     gift ? EVENT_GIFT : EVENT_DANMAKU, gift ? rng_between(&rng, 0, 3) * 100 : 0);
             if (rng_below(&rng, 8) == 0) {
                 commit(&w, (size_t)rng_between(&rng, (int64_t)w.committed, (int64_t)w.n));
             }
         }
-        if (w.committed == 0) {
-            commit(&w, 1);
-        }
+        commit(&w, w.backfilled > 1 ? w.backfilled : 1);
         for (int k = 0; k < 12; k++) {
             const int64_t rooms[] = {1, 2, 3, 6, 77};
             size_t first = (size_t)rng_below(&rng, 5);

@@ -45,6 +45,19 @@ static void test_empty(void **state)
     feed_free(NULL);
 }
 
+static void test_backfilled_only_grows(void **state)
+{
+    (void)state;
+    struct feed *f = feed_new(8, 1 << 20);
+    publish(f, 100, 1);
+    assert_int_equal(feed_backfilled(f), 0);
+    feed_set_backfilled(f, 90);
+    feed_set_backfilled(f, 50);
+    assert_int_equal(feed_backfilled(f), 90);
+    assert_true(feed_covers(f, 99)); /* streams go on from the ring */
+    feed_free(f);
+}
+
 static void test_eviction_by_count(void **state)
 {
     (void)state;
@@ -367,6 +380,7 @@ int main(int argc, char **argv)
 {
     static const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_empty),
+        cmocka_unit_test(test_backfilled_only_grows),
         cmocka_unit_test(test_eviction_by_count),
         cmocka_unit_test(test_eviction_by_bytes),
         cmocka_unit_test(test_covers_from_the_first_event),

@@ -109,6 +109,38 @@ static void closed_minutes_are_rolled_up(void **state)
     writer_rig_check(r, 0);
 }
 
+/* What is changed in counted minutes behind the writer's back is counted again, what is not counted yet waits. */
+static void dirty_minutes_are_counted_again(void **state)
+{
+    struct writer_rig *r = *state;
+    writer_rig_open(r, NULL);
+    const int64_t first = minute_now(r);
+    for (int m = 0; m < 3; m++) {
+        writer_rig_add(r, 150);
+        pass(r, MINUTE_MS);
+    }
+    writer_rig_add(r, 1);
+    assert_true(writer_rig_until_written(r));
+    until_rolled(r, first + 3);
+    quiesce(r);
+    struct pg_client *c = pg_client_open(r->conninfo);
+    pg_client_sql(
+        c, "BEGIN; "
+           "UPDATE event SET kind = 3, value_mcny = 5 WHERE kind = 1 AND (id >> 22) % 3 = 0; "
+           "INSERT INTO minute_dirty SELECT DISTINCT room_id, "
+           "((id / 4194304 + 1577836800000) / 60000)::int4 FROM event; "
+           "INSERT INTO minute_dirty SELECT 77, minute + 1 FROM rollup_mark; COMMIT");
+    pg_client_close(c);
+    for (int i = 0;
+         i < 100 && writer_rig_i64(r, "SELECT count(*) FROM minute_dirty "
+                                      "WHERE minute < (SELECT minute FROM rollup_mark)") > 0;
+         i++) {
+        pass(r, 2000);
+    }
+    equals_a_recount(r);
+    assert_int_equal(writer_rig_i64(r, "SELECT count(*) FROM minute_dirty WHERE room_id = 77"), 1);
+}
+
 /* A minute is over by the clock, and its events are not committed yet. */
 static void waits_for_the_writer(void **state)
 {
@@ -381,6 +413,7 @@ int main(int argc, char **argv)
 #define CASE(fn) cmocka_unit_test_setup_teardown(fn, setup, teardown)
     static const struct CMUnitTest tests[] = {
         CASE(closed_minutes_are_rolled_up),
+        CASE(dirty_minutes_are_counted_again),
         CASE(waits_for_the_writer),
         CASE(late_events_are_counted),
         CASE(late_events_during_a_rollup),
