@@ -58,7 +58,9 @@ static void add_base(struct upstream *u, enum upstream_base base, struct str url
     struct host *h = &u->hosts[u->n_hosts];
     h->name = text_of(name);
     bucket_init(&h->bucket, opts->rate, opts->burst, loop_now_ms(u->loop));
-    list_init(&h->waiting);
+    for (unsigned lane = 0; lane < LANES; lane++) {
+        list_init(&h->waiting[lane]);
+    }
     u->host_of[base] = u->n_hosts++;
 }
 

@@ -53,11 +53,16 @@ enum {
     LOG_AGAIN_MS = 10 * 60 * 1000, /* a host that stays away is told again */
 };
 
+/* What the others wait for goes first. Then rooms that want to connect, of which there may be many, and all other
+ * questions take turns: neither waits for the whole queue of the other. */
+enum lane { LANE_IDENTITY, LANE_QUESTIONS, LANE_ROOMS, LANES };
+
 /* One HTTP server; several bases may be the same. */
 struct host {
     char *name; /* owned, "host:port" as in the base */
     struct bucket bucket;
-    struct list waiting;
+    struct list waiting[LANES];
+    enum lane last; /* whose turn it was */
     unsigned n_running;
     uint64_t n_requests, n_failed;
     int64_t last_failed_ms; /* wall */

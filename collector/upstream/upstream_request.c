@@ -66,6 +66,18 @@ static void end_all(struct list *list, const struct err *err)
     }
 }
 
+/* All that has not been sent. */
+static void end_waiting(struct upstream *u, const struct err *err)
+{
+    for (size_t i = 0; i < u->n_hosts; i++) {
+        for (unsigned lane = 0; lane < LANES; lane++) {
+            end_all(&u->hosts[i].waiting[lane], err);
+        }
+    }
+    end_all(&u->asleep, err);
+    end_all(&u->parked, err);
+}
+
 static void breaker_err(const struct upstream *u, struct err *err)
 {
     const int64_t left = u->breaker.until_ms - loop_now_ms(u->loop);
@@ -86,18 +98,22 @@ static void trip(struct upstream *u, const char *cause)
         "upstream refuses our HTTP requests: none is sent for a while, connected rooms go on",
         KV_CSTR("cause", cause), KV_I64("seconds", u->breaker.length_ms / 1000));
     breaker_err(u, &err);
-    for (size_t i = 0; i < u->n_hosts; i++) {
-        end_all(&u->hosts[i].waiting, &err);
-    }
-    end_all(&u->asleep, &err);
-    end_all(&u->parked, &err);
+    end_waiting(u, &err);
 }
 
 /* ---- what follows from it ---- */
 
+static enum lane lane_of(const struct request *r)
+{
+    if (r->internal) {
+        return LANE_IDENTITY;
+    }
+    return r->api == API_DANMU_INFO || r->api == API_CONF ? LANE_ROOMS : LANE_QUESTIONS;
+}
+
 static void queue(struct request *r)
 {
-    list_push_back(&host(r)->waiting, &r->node);
+    list_push_back(&host(r)->waiting[lane_of(r)], &r->node);
 }
 
 static void on_awake(void *ctx)
@@ -366,18 +382,32 @@ static unsigned missing(struct request *r)
     return (r->needs & NEED_NAV) && !identity_has(u, NEED_NAV) ? NEED_NAV : 0;
 }
 
-/* Requests of the host that have to wait for the identity go aside. The first of the others, or NULL. */
-static struct request *next_ready(struct upstream *u, struct host *h)
+/* Requests of the lane that have to wait for the identity go aside. The first of the others, or NULL. */
+static struct request *first_ready(struct upstream *u, struct list *lane)
 {
-    for (struct list_node *node; (node = list_first(&h->waiting));) {
+    for (struct list_node *node; (node = list_first(lane));) {
         struct request *r = CONTAINER_OF(node, struct request, node);
         const unsigned what = missing(r);
         if (!what) {
             return r;
         }
-        list_remove(&h->waiting, &r->node);
+        list_remove(lane, &r->node);
         list_push_back(&u->parked, &r->node);
         identity_ask(u, (enum upstream_need)what);
+    }
+    return NULL;
+}
+
+static struct request *next_ready(struct upstream *u, struct host *h)
+{
+    const enum lane other = h->last == LANE_ROOMS ? LANE_QUESTIONS : LANE_ROOMS;
+    const enum lane order[] = {LANE_IDENTITY, other,
+                               other == LANE_ROOMS ? LANE_QUESTIONS : LANE_ROOMS};
+    for (size_t i = 0; i < ARRAY_LEN(order); i++) {
+        struct request *r = first_ready(u, &h->waiting[order[i]]);
+        if (r) {
+            return r;
+        }
     }
     return NULL;
 }
@@ -406,7 +436,8 @@ static void pump_host(struct upstream *u, struct host *h, int64_t *wait_ms)
             *wait_ms = *wait_ms < 0 || in_ms < *wait_ms ? in_ms : *wait_ms;
             return;
         }
-        list_remove(&h->waiting, &r->node);
+        list_remove(&h->waiting[lane_of(r)], &r->node);
+        h->last = r->internal ? h->last : lane_of(r);
         dispatch(r);
     }
 }
@@ -433,7 +464,9 @@ size_t requests_n(const struct upstream *u)
 {
     size_t n = u->parked.n + u->asleep.n + u->running.n + u->ending.n;
     for (size_t i = 0; i < u->n_hosts; i++) {
-        n += u->hosts[i].waiting.n;
+        for (unsigned lane = 0; lane < LANES; lane++) {
+            n += u->hosts[i].waiting[lane].n;
+        }
     }
     return n;
 }
@@ -468,11 +501,7 @@ static void start(struct request *r)
         end_later(r, &err);
         return;
     }
-    if (r->internal) {
-        list_push_front(&host(r)->waiting, &r->node); /* others wait for it */
-    } else {
-        queue(r);
-    }
+    queue(r);
     loop_timer_start(&u->pump_timer, 0, 0);
 }
 
@@ -518,10 +547,6 @@ void requests_cancel(struct upstream *u)
     struct err err;
     (void)err_set(&err, ERR_CANCELED, "closing");
     loop_timer_stop(&u->pump_timer);
-    for (size_t i = 0; i < u->n_hosts; i++) {
-        end_all(&u->hosts[i].waiting, &err);
-    }
-    end_all(&u->asleep, &err);
-    end_all(&u->parked, &err);
+    end_waiting(u, &err);
     end_all(&u->running, &err); /* http calls back no more */
 }

@@ -19,16 +19,6 @@ void list_push_back(struct list *l, struct list_node *node)
     l->n++;
 }
 
-void list_push_front(struct list *l, struct list_node *node)
-{
-    ASSERT(!node->next);
-    node->prev = &l->head;
-    node->next = l->head.next;
-    node->next->prev = node;
-    l->head.next = node;
-    l->n++;
-}
-
 void list_remove(struct list *l, struct list_node *node)
 {
     if (!node->next) {

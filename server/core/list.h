@@ -20,7 +20,6 @@ struct list {
 
 void list_init(struct list *l);
 void list_push_back(struct list *l, struct list_node *node);
-void list_push_front(struct list *l, struct list_node *node);
 void list_remove(struct list *l, struct list_node *node); /* no-op when not linked */
 struct list_node *list_first(const struct list *l);       /* NULL: empty */
 struct list_node *list_next(const struct list *l, const struct list_node *node);

@@ -43,14 +43,8 @@ static void basics(void **state)
     list_push_back(&l, &a.node);
     expect(&l, (int[]){2, 1}, 2);
     list_remove(&l, &b.node);
-    list_push_front(&l, &b.node);
-    expect(&l, (int[]){2, 1}, 2);
-    list_remove(&l, &b.node);
     list_remove(&l, &a.node);
     expect(&l, NULL, 0);
-    list_push_front(&l, &a.node);
-    list_push_back(&l, &b.node);
-    expect(&l, (int[]){1, 2}, 2);
 }
 
 /* Items move between two lists; arrays say where they must be. */

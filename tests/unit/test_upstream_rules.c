@@ -42,6 +42,33 @@ static void requests_are_paced(void **state)
     assert_int_equal(info(f).n_waiting, 0);
 }
 
+/* A question does not wait for all rooms that want to connect, nor they for all questions. */
+static void rooms_and_questions_take_turns(void **state)
+{
+    struct upstream_rig *f = *state;
+    upr_identity(f);
+    fake_web_answer(f->web, UPR_DANMU, 200, DANMU);
+    fake_web_answer(f->web, UPR_LIST, 200, LIST);
+    upr_danmu(f, 1);
+    upr_wait(f);
+    upr_advance(f, 10000); /* the whole burst again */
+    const unsigned n = fake_web_n(f->web, UPR_DANMU);
+    for (int64_t room = 1; room <= 40; room++) {
+        upr_danmu(f, room);
+    }
+    upr_turns(f, 50);
+    assert_int_equal(fake_web_n(f->web, UPR_DANMU), n + 5);
+    upr_list(f, 1);
+    upr_list(f, 2);
+    for (unsigned i = 0; i < 4; i++) {
+        upr_advance(f, 101);
+    }
+    assert_int_equal(fake_web_n(f->web, UPR_LIST), 2);
+    assert_int_equal(fake_web_n(f->web, UPR_DANMU), n + 7);
+    upr_wait(f);
+    assert_int_equal(f->n_codes[ERR_OK], 43);
+}
+
 static void each_host_has_its_own_pace(void **state)
 {
     struct upstream_rig *f = *state;
@@ -655,6 +682,7 @@ int main(int argc, char **argv)
 {
     static const struct CMUnitTest tests[] = {
         CASE(requests_are_paced),
+        CASE(rooms_and_questions_take_turns),
         CASE(each_host_has_its_own_pace),
         CASE(too_many_calls),
         CASE(failures_are_tried_again),
