@@ -418,6 +418,8 @@ static void removed(struct sessions *s, struct room_sessions *r)
 
 void sessions_tick(struct sessions *s, int64_t now_ms)
 {
+    const int64_t grace_ms =
+        s->opts.merge_ms > SESSION_GRACE_MS ? s->opts.merge_ms : SESSION_GRACE_MS;
     for (size_t i = 0; i < s->n; i++) {
         struct room_sessions *r = s->rooms[i];
         const int64_t id = r->doubt_id;
@@ -427,7 +429,7 @@ void sessions_tick(struct sessions *s, int64_t now_ms)
         }
         if (r->looked_ms == 0 || r->looked_ms > now_ms) {
             r->looked_ms = now_ms;
-        } else if (is_open(r) && now_ms - r->looked_ms >= s->opts.merge_ms) {
+        } else if (is_open(r) && now_ms - r->looked_ms >= grace_ms) {
             removed(s, r);
         }
     }

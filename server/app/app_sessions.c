@@ -31,6 +31,7 @@ struct app_sessions {
     int64_t interval_ms; /* of the poll */
     int64_t fed_id;      /* newest event seen */
     int64_t after_id;    /* starting: how far the database's events were read */
+    int64_t done_id;     /* what is up to here had its effect before this process began */
 };
 
 /* ---- what the machine asks for ---- */
@@ -190,7 +191,9 @@ static void on_tick(void *ctx)
 void app_sessions_event(struct app *app, const struct event *e)
 {
     struct app_sessions *s = app->sessions;
-    sessions_event(s->sessions, e);
+    if (e->id > s->done_id) { /* the spool may begin before it: the writer is behind */
+        sessions_event(s->sessions, e);
+    }
     if (app->phase != APP_STARTING) { /* what is read again has its rows */
         audience_event(s->audience, e);
     }
@@ -277,6 +280,8 @@ static void on_loaded(void *ctx, enum err_code code, const struct err *err, int6
         return;
     }
     const int64_t back = id_first_of_ms(loop_wall_ms(app->loop) - BACK_MS);
+    app->sessions->done_id = upto_id;
+    id_gen_seed(&app->ids, upto_id); /* no event may come that is taken for one of before */
     app->sessions->after_id = upto_id > 0 ? upto_id : back;
     read_events(app);
 }

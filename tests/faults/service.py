@@ -56,7 +56,7 @@ class Service:
         self.directory = directory
         self.data_dir = data_dir
         self.argv = [harness.DANMAKUD, "run", "--database-url", url, "--data-dir", data_dir, "--listen", "127.0.0.1:0",
-                     "--connect-interval", "5ms", "--store-kinds", "all", *args]
+                     "--connect-interval", "5ms", "--store-kinds", "all", "--session-merge", "1s", *args]
         self.clock = clock
         self.proc = None
         self.life = 0

@@ -238,6 +238,30 @@ class Comparison:
         if all_closed and self.rows and not want:
             self.v.fail("no minute is rolled up")
 
+    def sessions(self):
+        """Sessions are what the stored starts and ends say, whatever was killed between the two tables."""
+        if self.declared_ok:
+            return  # a start or end may be missing in event
+        told = defaultdict(list)
+        for room, ident, state in self.w.query("SELECT room_id, id, extra->>'state' FROM event WHERE kind = 14 ORDER BY id"):
+            told[room].append((ident, state))
+        sessions = defaultdict(list)
+        for room, low, high in self.w.query("SELECT room_id, start_id, end_id FROM session ORDER BY start_id"):
+            sessions[room].append((low, high if high is not None else float("inf")))
+        for room in set(told) | set(sessions):
+            spans, starts = sessions[room], [i for i, state in told[room] if state == "start"]
+            problem = None
+            if any(a[1] >= b[0] for a, b in zip(spans, spans[1:])):
+                problem = "overlap"
+            elif any(not any(low <= i <= high for low, high in spans) for i in starts):
+                problem = "lack a start"
+            elif any(low not in starts for low, _ in spans):
+                problem = "begin with no start"
+            elif told[room] and (told[room][-1][1] == "start") != any(high == float("inf") for _, high in spans):
+                problem = "end as the last message does not say"
+            if problem:
+                self.v.fail(f"room {room}: sessions {problem}: {spans} of {told[room]}")
+
     def undeclared(self):
         """Without an overflow there is no loss to declare; without a connection there is a gap."""
         if not self.declared_ok:
@@ -270,6 +294,7 @@ def compare(world, all_closed):
     c.published()
     c.spooled()
     c.minutes(all_closed)
+    c.sessions()
     c.undeclared()
     c.logs()
     return c.v

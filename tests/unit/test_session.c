@@ -412,6 +412,24 @@ static void test_removed_room(void **state)
     assert_int_equal(f->n, 1);
 }
 
+static void test_without_merging(void **state)
+{
+    struct fixture *f = *state;
+    sessions_set_merge(f->s, 0);
+    link_up(f, 0, 0);
+    live(f, 1000, "k1", -1);
+    for (int64_t at = 2000; at < 5 * MIN; at += 1000) {
+        link_up(f, 0, at);
+        sessions_tick(f->s, T0 + at); /* collected: not removed */
+    }
+    check_row(f, 0, 1000, 0, SESSION_OPEN);
+    preparing(f, 5 * MIN);
+    live(f, 5 * MIN + 1, "k2", -1);
+    assert_int_equal(f->n, 2);
+    sessions_tick(f->s, T0 + 6 * MIN + 1000);
+    check_row(f, 1, 5 * MIN + 1, 5 * MIN + 1, SESSION_REMOVED);
+}
+
 static void test_segments(void **state)
 {
     struct fixture *f = *state;
@@ -720,6 +738,7 @@ int main(int argc, char **argv)
         T(test_another_live_in_a_hole),
         T(test_ended_in_a_hole),
         T(test_removed_room),
+        T(test_without_merging),
         T(test_segments),
         T(test_segment_limit_and_wild_texts),
         T(test_restart_in_the_middle),
