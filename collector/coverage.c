@@ -6,6 +6,8 @@
 #include "server/core/id.h"
 #include "server/core/mem.h"
 
+enum { GROWN_MS = 1000 };
+
 struct room {
     int64_t id;
     struct coverage_span *spans; /* owned; those of a source in the order in which they were told */
@@ -256,8 +258,9 @@ static struct coverage_span *add_span(struct coverage *c, struct room *r,
     return s;
 }
 
-static void tell(struct coverage *c, const struct coverage_span *s)
+static void tell(struct coverage *c, struct coverage_span *s)
 {
+    s->heard_ms = s->to_ms;
     if (c->changed != NULL) {
         c->changed(c->ctx, s);
     }
@@ -395,6 +398,9 @@ void coverage_lost(struct coverage *c, const struct coverage_lost *lost, coverag
         uint64_t merged = c->n_merged;
         swallow(c, r, s, &span);
         c->n_merged = merged; /* what follows itself is one interval */
+        if (s->to_ms - s->heard_ms >= GROWN_MS) {
+            tell(c, s);
+        }
         return;
     }
     struct coverage_span *added = add_span(c, r, &span);
@@ -464,6 +470,9 @@ size_t coverage_send(struct coverage *c, struct coverage_span *out, size_t max)
                 mark_clean(c, r, s);
                 s->sent = true;
                 s->told = true;
+                if (s->source == COVERAGE_LOST && s->to_ms > s->heard_ms) {
+                    tell(c, s);
+                }
                 out[c->n_sent++] = *s;
             }
         }

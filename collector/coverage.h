@@ -60,14 +60,16 @@ struct coverage_span {
         n; /* link: failed tries within it; masked: per mille; silence: the usual ms between two messages */
     const char *extra; /* static; link: what the newest try failed of; NULL none */
 
-    bool dirty; /* private, as all below */
-    bool sent;  /* in the statement under way */
-    bool told;  /* the database may have it */
+    int64_t heard_ms; /* private, as all below: the end that `changed` heard of */
+    bool dirty;
+    bool sent; /* in the statement under way */
+    bool told; /* the database may have it */
 };
 
 struct coverage;
 
-/* A span began, ended (to_ms is set), or both at once. It is lent. */
+/* A span began, ended (to_ms is set), or both at once; one of lost events grew (heard of once per second of it, and when it
+ * is sent). It is lent. */
 typedef void(coverage_change_fn)(void *ctx, const struct coverage_span *span);
 
 /* Nothing before start_ms is known here. */

@@ -235,7 +235,8 @@ function roomRow(room) {
   const c = room.collection;
   const last = c && c.last_event_ms ? new Date(c.last_event_ms).toLocaleTimeString([], { hour12: false }) : "";
   const status = c ? (c.state === "live" ? "connected" : c.state) : (room.not_connected || room.state || "not collected").replaceAll("_", " ");
-  row.append(id, make("td", "", room.live ? `${status}, on air` : status),
+  const less = room.coverage?.state === "degraded" ? `, less than there is (${room.coverage.cause})` : "";
+  row.append(id, make("td", "", `${status}${room.live ? ", on air" : ""}${less}`),
     make("td", "title", [room.uname, room.title].filter(Boolean).join(" · ")),
     make("td", "n", c ? c.events.toLocaleString() : ""), make("td", "", last));
   return row;

@@ -483,6 +483,34 @@ static void lost_events_of_all_rooms_in_the_end(void **state ATTR_UNUSED)
     coverage_free(c);
 }
 
+static void hear(void *ctx, const struct coverage_span *span)
+{
+    struct seen *seen = ctx;
+    seen->n++;
+    seen->gap_ms = span->to_ms - span->from_ms;
+}
+
+static void lost_events_that_grow_are_heard_of(void **state ATTR_UNUSED)
+{
+    static struct coverage_span out[16];
+    struct seen heard = {0};
+    struct coverage *c = coverage_new(BASE, hear, &heard);
+    for (int i = 0; i < 2500; i++) {
+        const struct coverage_lost lost = {7, id_first_of_ms(BASE + i), id_first_of_ms(BASE + i), 1,
+                                           "overflow"};
+        coverage_lost(c, &lost, NULL, NULL);
+    }
+    assert_int_equal(heard.n, 3);
+    assert_int_equal(coverage_send(c, out, ARRAY_LEN(out)), 1);
+    assert_int_equal(heard.n, 4);
+    assert_int_equal(heard.gap_ms, 2500);
+    coverage_stored(c, false);
+    assert_int_equal(coverage_send(c, out, ARRAY_LEN(out)), 1);
+    coverage_stored(c, true);
+    assert_int_equal(heard.n, 4);
+    coverage_free(c);
+}
+
 static void lost_events_grow_until_they_are_sent(void **state ATTR_UNUSED)
 {
     static struct coverage_span out[16];
@@ -563,6 +591,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(model),
         cmocka_unit_test(a_long_outage_is_bounded),
         cmocka_unit_test(lost_events_of_all_rooms_in_the_end),
+        cmocka_unit_test(lost_events_that_grow_are_heard_of),
         cmocka_unit_test(lost_events_grow_until_they_are_sent),
         cmocka_unit_test(the_worst_that_goes_on),
         cmocka_unit_test(memory_begins_later_and_later),
