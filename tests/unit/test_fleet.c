@@ -527,6 +527,52 @@ static void database_away(void **state)
     turn_until_sql(w, "SELECT (count(*) = 3)::int FROM room");
 }
 
+static void found_rooms(void **state)
+{
+    struct world *w = *state;
+    static const int64_t config[] = {1001};
+    struct room_facts facts;
+    struct upstream_room said;
+    room_facts_init(&facts);
+    (void)make_room(2001, &said);
+    (void)room_facts_update(&facts, &said);
+    const struct fleet_found found[] = {
+        {.room_id = 1001, .rank = 1, .settled = true},
+        {.room_id = 2001, .rank = 2, .settled = true, .facts = &facts},
+        {.room_id = 2002, .rank = 3, .settled = true},
+        {.room_id = 2003, .rank = 4, .settled = true},
+    };
+    w->discovering = true;
+    start(w, false, config, 1, 3);
+    fleet_discovered(w->fleet, found, 4);
+    turn_until_in(w, 3);
+    assert_true(is_in(w, 1001) && is_in(w, 2001) && is_in(w, 2002));
+    assert_int_equal(info(w, 1001).origin, FLEET_CONFIG);
+    assert_true(info(w, 1001).discovered && info(w, 1001).rank == 1);
+    assert_int_equal(info(w, 2003).wait, FLEET_WAIT_MAX_ROOMS);
+    assert_string_equal(info(w, 2001).facts->uname, "主播");
+    assert_int_equal(drop(w, 2001), ERR_OK);
+    assert_true(w->n_in == 3 && is_in(w, 2003));
+    fleet_discovered(w->fleet, found, 4);
+    loop_run_turns(w->loop, 3);
+    assert_int_equal(info(w, 2001).wait, FLEET_WAIT_REMOVED);
+    turn_until_sql(
+        w, "SELECT (count(*) = 2)::int FROM room WHERE origin = 'discovery' AND state = 'active'");
+    stop(w);
+
+    start(w, false, config, 1, 3); /* before any list was read */
+    assert_true(w->n_in == 3 && is_in(w, 2002) && is_in(w, 2003));
+    assert_int_equal(info(w, 2002).origin, FLEET_DISCOVERY);
+    fleet_discovered(w->fleet, NULL, 0);
+    turn_until_in(w, 1);
+    turn_until_sql(
+        w, "SELECT (count(*) = 2)::int FROM room WHERE origin = 'discovery' AND state = 'left'");
+    struct fleet_info i;
+    assert_false(fleet_get(w->fleet, 2002, &i)); /* its row is enough */
+    assert_true(fleet_get(w->fleet, 2001, &i));
+    room_facts_deinit(&facts);
+}
+
 /* What is under way when it stops ends, once. */
 static void stopped_in_between(void **state)
 {
@@ -555,6 +601,7 @@ int main(int argc, char **argv)
         CASE(the_cap),
         CASE(what_upstream_says_is_noted),
         CASE(database_away),
+        CASE(found_rooms),
         CASE(stopped_in_between),
     };
 #undef CASE
