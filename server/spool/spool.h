@@ -13,7 +13,7 @@
  *
  * Threading:  loop thread only; file operations run in libuv's thread pool. spool_open is startup only (blocking).
  * Ownership:  spool_append takes the reference and gives it back by on_written.
- * Limits:     max_bytes on disk (up to a quarter or one segment more while files are being deleted), segment_bytes per file,
+ * Limits:     max_bytes on disk (up to half more while files are being deleted), segment_bytes per file,
  *             queue_bytes in memory not yet written; 4096 holds.
  * Errors:     disk full, unwritable, no answer for 10 s: the spool is degraded (SPOOL_DEGRADED): on_written follows at
  *             once with durable = false, counted, loud; it tries again with backoff in a fresh segment and recovers by

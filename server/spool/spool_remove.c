@@ -6,8 +6,8 @@
 #include "server/spool/spool_priv.h"
 
 enum {
-    DOOMED_PART = 4
-}; /* LIMIT: a quarter of max_bytes, or one segment, may be on its way out beside max_bytes */
+    DOOMED_PART = 2
+}; /* LIMIT: half of max_bytes, or one segment, may be on its way out beside max_bytes */
 
 /* --- in the thread pool --- */
 

@@ -85,10 +85,14 @@ def link_problems(coverage, connections, until_ms, slack=LINK_MS):
     return problems + [f"room {r}: connected, but coverage does not know it" for r in connections if r not in coverage.rows]
 
 
-def stored_tuples(rows):
-    return Counter(record.tuple_of(room, KINDS[kind], uname or "", text or "", ts_ms(i) + (off or 0), value or 0, item or 0,
-                                   num or 0)
-                   for i, room, kind, uname, text, off, value, item, num in rows if kind in KINDS)
+def stored_tuples(rows, sent_of=None):
+    """sent_of(row) for rows that do not know when upstream sent them; else the time in the id."""
+    def sent_ms(row):
+        if row[5] is None and sent_of is not None:
+            return sent_of(row)
+        return ts_ms(row[0]) + (row[5] or 0)
+    return Counter(record.tuple_of(row[1], KINDS[row[2]], row[3] or "", row[4] or "", sent_ms(row), row[6] or 0, row[7] or 0, row[8] or 0)
+                   for row in rows if row[2] in KINDS)
 
 
 def tuple_of_line(x):
@@ -116,13 +120,20 @@ class Comparison:
     def _declared(self, room, ms, slack=0):
         return self.declared_ok and self.coverage.declares(room, ms, slack)
 
+    def _sent_of(self, row):
+        """A repeated LIVE has no time of its own, and the one in its id is that of a clock that may have been set: that of
+        the line that came then."""
+        near = [(abs(self.w.id_ms(x["at_ms"]) - ts_ms(row[0])), x["sent_ms"]) for x in self.lines
+                if x["t"] == "event" and x["room"] == row[1] and x["kind"] == KINDS[row[2]]]
+        return min(near)[1] if near and min(near)[0] < SLACK_MS else ts_ms(row[0])
+
     def doubled(self):
         v = self.v
         n, distinct = len(self.rows), len(self.ids)
         if n != distinct:
             v.doubled += n - distinct
             v.fail(f"{n - distinct} ids are stored twice")
-        have = stored_tuples(self.rows)
+        have = stored_tuples(self.rows, self._sent_of)
         may = record.tuples(record.events(self.lines))
         over = have - may
         if over:

@@ -68,7 +68,7 @@ def gaps(rows):
     out = defaultdict(list)
     for room, cause, first, last, n in rows("SELECT room_id, cause, first_id, last_id, n FROM coverage_span WHERE source = 1 "
                                             "ORDER BY 1, from_ms"):
-        assert cause == "overflow"
+        assert cause in ("overflow", "not_durable")
         out[room].append((first, last, n))
     return out
 
@@ -82,14 +82,17 @@ def test_database_away_until_the_spool_is_full(sim, own, rows, postgres, databas
     d.wait_ready()
     live = faults_service.Live(d)
     wait_for("some rows", lambda: rows("SELECT count(*) FROM event")[0][0] > 100)
+    wait_for("the live feed", lambda: live.events)
     postgres.stop(signal.SIGQUIT)
     try:
         wait_for("the spool to be full", lambda: d.metric("danmakud_spool_dropped_events_total") > 3000)
         assert 'danmakud_spool_state 1' in d.metrics()
         assert d.metric("danmakud_spool_bytes") <= 2 * 1048576  # what is being deleted is still on disk
+        # Nothing is dropped any more when the writer goes on: what it has read just before may be declared, and stored then.
+        s.pause()
+        wait_for("the overflow to end", lambda: d.metric("danmakud_spool_bytes") <= 1100000 and d.metric("danmakud_spool_queued_bytes") == 0)
     finally:
         postgres.start()
-    s.pause()
     wait_for("everything written", lambda: d.metric("danmakud_unwritten_events") == 0
              and d.metric("danmakud_spool_state") == 0 and d.metric("danmakud_spool_bytes") < 300000)
     s.command("rate 300")
@@ -102,14 +105,21 @@ def test_database_away_until_the_spool_is_full(sim, own, rows, postgres, databas
     s.command("wait idle")
     wait_for("the last message of each room",
              lambda: rows("SELECT count(DISTINCT room_id) FROM event WHERE text = 'the last one'")[0][0] == len(s.rooms))
-    dropped = int(d.metric("danmakud_spool_dropped_events_total"))
+    dropped = int(d.metric("danmakud_events_lost_total"))
+    # A disk that deletes too slowly has no room for some: then the ring was all there was of them, and an interval may
+    # reach over one that was stored.
+    exact = d.metric("danmakud_spool_nondurable_events_total") == 0
     wait_for("all gaps to be declared", lambda: sum(n or 0 for g in gaps(rows).values() for _, _, n in g) >= dropped)
+    if exact:
+        assert dropped == d.metric("danmakud_spool_dropped_events_total")
+        assert {cause for cause, in rows("SELECT cause FROM coverage_span WHERE source = 1")} == {"overflow"}
+    lapped = d.metric("danmakud_stream_lapped_total")
     live.close()
     stored = {i: (room, kind) for i, room, kind in rows("SELECT id, room_id, kind FROM event")}
     declared = gaps(rows)
-    assert sum(n for g in declared.values() for _, _, n in g) == dropped == d.metric("danmakud_events_lost_total")
+    assert sum(n for g in declared.values() for _, _, n in g) == dropped
     for i, (room, _) in stored.items():
-        assert not any(a <= i <= b for a, b, _ in declared[room]), "a stored event in an interval that is declared as missing"
+        assert not exact or not any(a <= i <= b for a, b, _ in declared[room]), "a stored event in an interval that is declared as missing"
     seen = live.bodies()
     missing = Counter()
     for i, body in seen.items():
@@ -117,7 +127,9 @@ def test_database_away_until_the_spool_is_full(sim, own, rows, postgres, databas
             assert any(a <= i <= b for a, b, _ in declared[body["room_id"]]), f"{i} is missing and not declared"
             missing[body["room_id"]] += 1
     if policy == "oldest":  # what is refused (newest) is never published
-        assert missing == Counter({room: sum(n for _, _, n in g) for room, g in declared.items()})
+        told = Counter({room: sum(n for _, _, n in g) for room, g in declared.items()})
+        assert not missing - told
+        assert lapped > 0 or missing == told  # a client behind the ring has not seen them all
     else:
         assert not missing
     want, have = s.recorded(), Counter(rows(
@@ -136,6 +148,7 @@ def test_killed_with_a_full_spool_and_the_database_away(sim, own, rows, postgres
     d.wait_ready()
     live = faults_service.Live(d)
     wait_for("some rows", lambda: rows("SELECT count(*) FROM event")[0][0] > 100)
+    wait_for("the live feed", lambda: live.events)
     postgres.stop(signal.SIGQUIT)
     try:
         wait_for("the spool to be full", lambda: d.metric("danmakud_spool_dropped_events_total") > 1000)
