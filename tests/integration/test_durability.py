@@ -136,6 +136,8 @@ def test_database_away_until_the_spool_is_full(sim, own, rows, postgres, databas
         "SELECT room_id, kind, coalesce(text, ''), coalesce(uname, ''), coalesce(value_mcny, 0) FROM event "
         "WHERE kind IN (1, 3, 6, 14)"))
     assert have - want == Counter()
+    revs = dict(rows("SELECT room_id, rev FROM room"))
+    assert all(revs[room] > 0 for room, g in declared.items() if g), "what changes the past changes the validators"
     assert 0 < sum((want - have).values()) <= dropped
     d.stop()
 
