@@ -7,6 +7,7 @@ import subprocess
 import tempfile
 
 import pytest
+import requests
 
 import harness
 from harness import wait_for
@@ -68,6 +69,15 @@ def test_run_finds_a_file_named_from_here(tree):
         assert p.returncode == 2 and f"{d}/my.ini:1: rooms: none" in p.stderr, p.stderr
 
 
+def assert_found_by_itself(base):
+    """The demo's rooms: nobody configured them."""
+    def covered():
+        rooms = requests.get(f"{base}/api/v1/rooms", timeout=harness.TIMEOUT).json()["data"]
+        return [r for r in rooms if r["coverage"] and r["coverage"]["state"] == "ok"]
+    rooms = wait_for("a room to be covered", covered)
+    assert all(r["origin"] == "discovery" and r["rank"] and r["title"] for r in rooms), rooms
+
+
 @pytest.mark.parametrize("how", ["ctrl_c", "terminal_closed"])
 def test_run_stops_all_of_it(tree, how):
     d, who = tree
@@ -84,6 +94,7 @@ def test_run_stops_all_of_it(tree, how):
         wait_for("ready", lambda: "danmakud ready: " in text("out") or p.poll() is not None)
         wait_for("a room", lambda: 'msg="live"' in text("err") or p.poll() is not None)
         assert p.poll() is None, text("err")
+        assert_found_by_itself(text("out").split("danmakud ready: ")[1].split()[0])
         os.killpg(p.pid, signal.SIGINT if how == "ctrl_c" else signal.SIGHUP)  # as a terminal does
         assert p.wait(harness.TIMEOUT) == 0, text("err")
         assert "second signal" not in text("err")
