@@ -54,15 +54,17 @@ enum {
 };
 
 /* What the others wait for goes first. Then rooms that want to connect, of which there may be many, and all other
- * questions take turns: neither waits for the whole queue of the other. */
+ * questions take turns: neither waits for the whole queue of the other. ROOMS_IN_A_ROW go for each question, because each
+ * room that connects is asked about once more. */
 enum lane { LANE_IDENTITY, LANE_QUESTIONS, LANE_ROOMS, LANES };
+enum { ROOMS_IN_A_ROW = 6 };
 
 /* One HTTP server; several bases may be the same. */
 struct host {
     char *name; /* owned, "host:port" as in the base */
     struct bucket bucket;
     struct list waiting[LANES];
-    enum lane last; /* whose turn it was */
+    unsigned n_in_a_row; /* rooms since the last question */
     unsigned n_running;
     uint64_t n_requests, n_failed;
     int64_t last_failed_ms; /* wall */

@@ -400,9 +400,9 @@ static struct request *first_ready(struct upstream *u, struct list *lane)
 
 static struct request *next_ready(struct upstream *u, struct host *h)
 {
-    const enum lane other = h->last == LANE_ROOMS ? LANE_QUESTIONS : LANE_ROOMS;
-    const enum lane order[] = {LANE_IDENTITY, other,
-                               other == LANE_ROOMS ? LANE_QUESTIONS : LANE_ROOMS};
+    const bool rooms_first = h->n_in_a_row < ROOMS_IN_A_ROW;
+    const enum lane order[] = {LANE_IDENTITY, rooms_first ? LANE_ROOMS : LANE_QUESTIONS,
+                               rooms_first ? LANE_QUESTIONS : LANE_ROOMS};
     for (size_t i = 0; i < ARRAY_LEN(order); i++) {
         struct request *r = first_ready(u, &h->waiting[order[i]]);
         if (r) {
@@ -437,7 +437,11 @@ static void pump_host(struct upstream *u, struct host *h, int64_t *wait_ms)
             return;
         }
         list_remove(&h->waiting[lane_of(r)], &r->node);
-        h->last = r->internal ? h->last : lane_of(r);
+        if (lane_of(r) == LANE_ROOMS) {
+            h->n_in_a_row++;
+        } else if (lane_of(r) == LANE_QUESTIONS) {
+            h->n_in_a_row = 0;
+        }
         dispatch(r);
     }
 }

@@ -60,11 +60,11 @@ static void rooms_and_questions_take_turns(void **state)
     assert_int_equal(fake_web_n(f->web, UPR_DANMU), n + 5);
     upr_list(f, 1);
     upr_list(f, 2);
-    for (unsigned i = 0; i < 4; i++) {
+    for (unsigned i = 0; i < 8; i++) { /* a question, six rooms, a question */
         upr_advance(f, 101);
     }
     assert_int_equal(fake_web_n(f->web, UPR_LIST), 2);
-    assert_int_equal(fake_web_n(f->web, UPR_DANMU), n + 7);
+    assert_int_equal(fake_web_n(f->web, UPR_DANMU), n + 11);
     upr_wait(f);
     assert_int_equal(f->n_codes[ERR_OK], 43);
 }
