@@ -267,7 +267,7 @@ class Comparison:
                 problem = "overlap"
             elif any(not any(low <= i <= high for low, high in spans) for i in starts):
                 problem = "lack a start"
-            elif any(low not in starts for low, _ in spans):
+            elif any(low not in starts and low not in self.w.cut for low, _ in spans):  # the row outlived its event
                 problem = "begin with no start"
             elif told[room] and (told[room][-1][1] == "start") != any(high == float("inf") for _, high in spans):
                 problem = "end as the last message does not say"
