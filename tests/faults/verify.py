@@ -145,8 +145,9 @@ class Comparison:
         end = ended.get(x["conn"])
         kind = self.w.ended_by(self.begun[x["conn"]], end)
         when_s = x["at_ms"] / 1000
-        # A clock that was set is seen by the process up to a second later: both times are tried.
-        if any(self._declared(x["room"], self.w.id_ms(x["at_ms"] + off) - off, SLACK_MS) for off in (0, -1500)):
+        # A clock that was set is seen by the process up to a second later, and not at all if it was set back by then.
+        times = [self.w.id_ms(x["at_ms"] + off) - off for off in (0, -1500)] + [self.w.clock_ms(x["at_ms"])]
+        if any(self._declared(x["room"], ms, SLACK_MS) for ms in times):
             return "declared"
         if self._in_degraded(when_s):
             return "not durable"

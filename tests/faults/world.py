@@ -157,6 +157,10 @@ class World:
             off = after
         return max(newest, when_ms + off * 1000)
 
+    def clock_ms(self, when_ms):
+        """The process's clock at that moment, if it never saw what it was set back from."""
+        return when_ms + next((after for t, after in reversed(self.clock_steps) if t * 1000 <= when_ms), 0) * 1000
+
     def ended_by(self, began_s, ended_s):
         """How the process ended that had the connection; None if the connection ended before, or never."""
         return next((k for begin, end, k in self.kills if ended_s is not None and began_s <= end and ended_s >= begin - 0.5), None)
