@@ -181,7 +181,10 @@ def test_database_away(sim, danmakud, rows, postgres):
     for n in range(1, 4):
         for room in s.rooms:
             s.command(f"reset {room}")
-        wait_for("the gaps", lambda: all(told(r) == ["", "peer_reset"] * n + [""] for r in s.rooms))
+        try:
+            wait_for("the gaps", lambda: all(told(r) == ["", "peer_reset"] * n + [""] for r in s.rooms))
+        except AssertionError as e:
+            raise AssertionError({r: told(r) for r in s.rooms}) from e
     assert d.get(f"/api/v1/rooms/{s.rooms[0]}/coverage?since=1h").status_code == 503, "what was before is not known"
     postgres.start()
     wait_for("the gaps to be stored", lambda: all(
