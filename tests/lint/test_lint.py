@@ -20,12 +20,13 @@ CASES = [
 ]
 
 
-def run(script, path, text):
+def run(script, path, text, more=None):
     with tempfile.TemporaryDirectory() as d:
         subprocess.run(["git", "init", "-q", d], check=True)
-        os.makedirs(os.path.join(d, os.path.dirname(path)))
-        with open(os.path.join(d, path), "w", encoding="utf-8") as f:
-            f.write(text)
+        for name, content in {path: text, **(more or {})}.items():
+            os.makedirs(os.path.join(d, os.path.dirname(name)))
+            with open(os.path.join(d, name), "w", encoding="utf-8") as f:
+                f.write(content)
         return subprocess.run([sys.executable, os.path.join(HERE, script), d], capture_output=True, text=True)
 
 
@@ -40,5 +41,13 @@ for script in ("layers.py", "text.py"):
     if r.returncode != 0:
         failed += 1
         print(f"FAIL {script} reports a clean tree: {r.stdout}{r.stderr}")
-print(f"lint of lint: {len(CASES) + 2} cases, {failed} failed")
+KEY = 'X(k, MS, 1, 0, 9, "time", 1, 0, "What.")\n'
+for code, want in (("static void make_x(struct app *app)\n{\n    f(app->config->k);\n}\n", "read at the start only"),
+                   ("void app_x_open(void)\n{\n    f(c->k);\n}\nvoid g(void)\n{\n    f(c->k);\n}\n", "app_x_open reads it once"),
+                   ("void g(void)\n{\n    f(c->k);\n}\n", None)):
+    r = run("reload.py", "server/app/x.c", code, {"server/config/config_keys.def": KEY})
+    if r.returncode != (want is not None) or (want or " 0 problems") not in r.stdout:
+        failed += 1
+        print(f"FAIL reload.py did not report {want!r}: {r.stdout}{r.stderr}")
+print(f"lint of lint: {len(CASES) + 5} cases, {failed} failed")
 sys.exit(1 if failed else 0)

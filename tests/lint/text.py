@@ -79,4 +79,5 @@ def main():
     return 1 if problems or n_c == 0 else 0
 
 
-sys.exit(main())
+if __name__ == "__main__":
+    sys.exit(main())
