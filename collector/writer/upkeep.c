@@ -34,8 +34,11 @@ enum task {
     TASK_COUNT,
     TASK_MARK,
     TASK_COMMIT,
-    TASK_ROLLBACK,
+    TASK_DIRTY_BEGIN, /* so is counting dirty minutes again */
+    TASK_DIRTY_LOCK,
     TASK_DIRTY,
+    TASK_DIRTY_COMMIT,
+    TASK_ROLLBACK,
     TASK_SUMMARIZE,
     TASK_ANALYZE,
 };
@@ -63,6 +66,7 @@ struct upkeep {
     int64_t alarm_due_ms;
     int64_t summarize_due_ms;
     int64_t dirty_due_ms;
+    size_t dirty_n; /* minutes of the transaction under way */
     int64_t summarize_not_before_ms;
     size_t unsummarized;     /* rows written since the last one began */
     size_t being_summarized; /* so many of them by the running one */
@@ -133,8 +137,14 @@ static const struct db_stmt count_stmt = {
         MINUTE_INSERT "SELECT room_id, (((id >> 22) + 1577836800000) / 60000)::int4, " MINUTE_COUNTS
                       "FROM event WHERE id >= $1 AND id < $2 GROUP BY 1, 2 " MINUTE_UPSERT,
 };
+/* Who adds to a minute that is dirty already leaves no lock on its row: the table's keeps us out until it has committed. */
+static const struct db_stmt dirty_lock_stmt = {
+    .name = "upkeep_dirty_lock",
+    .sql = "LOCK TABLE minute_dirty IN SHARE ROW EXCLUSIVE MODE",
+};
 /* Up to $1 minutes that were counted before something came into them or went; those that are not rolled up yet wait for that.
- * What the writer adds meanwhile takes the mark back, and is counted after it. */
+ * A statement of its own behind the lock: its snapshot shows all that was added before. What the writer adds meanwhile
+ * takes the mark back, and is counted after it. */
 static const struct db_stmt dirty_stmt = {
     .name = "upkeep_dirty",
     .sql = "WITH due AS (DELETE FROM minute_dirty AS d USING (SELECT room_id, minute "
@@ -181,15 +191,18 @@ static const char *const task_names[] = {
     [TASK_COUNT] = "roll-up",
     [TASK_MARK] = "roll-up",
     [TASK_COMMIT] = "roll-up",
-    [TASK_ROLLBACK] = "roll-up",
+    [TASK_DIRTY_BEGIN] = "minutes to be counted again",
+    [TASK_DIRTY_LOCK] = "minutes to be counted again",
     [TASK_DIRTY] = "minutes to be counted again",
+    [TASK_DIRTY_COMMIT] = "minutes to be counted again",
+    [TASK_ROLLBACK] = "roll-back",
     [TASK_SUMMARIZE] = "summarize",
     [TASK_ANALYZE] = "analyze",
 };
 static_assert(ARRAY_LEN(task_names) == TASK_ANALYZE + 1, "one name per task");
 
 static void next_task(struct upkeep *u);
-static bool continue_rollup(struct upkeep *u, enum task done);
+static bool go_on(struct upkeep *u, enum task done);
 
 static void failed(struct upkeep *u, enum task task, const struct err *err)
 {
@@ -201,7 +214,8 @@ static void failed(struct upkeep *u, enum task task, const struct err *err)
     u->failing = true;
     u->rollup_known = false;
     u->rollup_to = u->rollup_next;
-    u->in_transaction = task >= TASK_LOCK && task <= TASK_COMMIT;
+    u->in_transaction = (task >= TASK_LOCK && task <= TASK_COMMIT) ||
+                        (task >= TASK_DIRTY_LOCK && task <= TASK_DIRTY_COMMIT);
     if (task == TASK_ANALYZE) {
         u->analyze = false; /* with the next minute: it must not keep the roll-up from running */
     } else if (task == TASK_SUMMARIZE) {
@@ -255,9 +269,11 @@ static void succeeded(struct upkeep *u, enum task task, const struct db_rows *ro
         u->rollup_to = u->rollup_next;
         break;
     case TASK_DIRTY:
-        stats_add(u->stats, STAT_MINUTES_ROLLED, (int64_t)db_rows_affected(rows));
-        u->dirty_due_ms =
-            loop_now_ms(u->loop) + (db_rows_affected(rows) < DIRTY_STEP ? DIRTY_MS : 0);
+        u->dirty_n = db_rows_affected(rows);
+        break;
+    case TASK_DIRTY_COMMIT:
+        stats_add(u->stats, STAT_MINUTES_ROLLED, (int64_t)u->dirty_n);
+        u->dirty_due_ms = loop_now_ms(u->loop) + (u->dirty_n < DIRTY_STEP ? DIRTY_MS : 0);
         break;
     case TASK_SUMMARIZE:
         u->summarize_due_ms = loop_now_ms(u->loop) + MINUTE_MS;
@@ -282,6 +298,8 @@ static void succeeded(struct upkeep *u, enum task task, const struct db_rows *ro
     case TASK_NONE:
     case TASK_BEGIN:
     case TASK_MARK:
+    case TASK_DIRTY_BEGIN:
+    case TASK_DIRTY_LOCK:
         break;
     }
 }
@@ -304,7 +322,7 @@ static void on_task(void *ctx, enum err_code code, const struct err *err,
         LOG0(INFO, "upkeep", "works again");
     }
     succeeded(u, task, rows);
-    if (!continue_rollup(u, task)) {
+    if (!go_on(u, task)) {
         next_task(u);
     }
 }
@@ -362,9 +380,10 @@ static void count_minutes(struct upkeep *u)
 }
 
 /* The next step of the transaction whose step `done` has worked. False: it was the last. */
-static bool continue_rollup(struct upkeep *u, enum task done)
+static bool go_on(struct upkeep *u, enum task done)
 {
     const struct db_arg to = DB_ARG_I64(u->rollup_to);
+    const struct db_arg most = DB_ARG_I64(DIRTY_STEP);
     switch (done) {
     case TASK_BEGIN:
         run(u, TASK_LOCK, &lock_stmt, NULL, 0);
@@ -378,14 +397,23 @@ static bool continue_rollup(struct upkeep *u, enum task done)
     case TASK_MARK:
         run(u, TASK_COMMIT, &commit_stmt, NULL, 0);
         return true;
+    case TASK_DIRTY_BEGIN:
+        run(u, TASK_DIRTY_LOCK, &dirty_lock_stmt, NULL, 0);
+        return true;
+    case TASK_DIRTY_LOCK:
+        run(u, TASK_DIRTY, &dirty_stmt, &most, 1);
+        return true;
+    case TASK_DIRTY:
+        run(u, TASK_DIRTY_COMMIT, &commit_stmt, NULL, 0);
+        return true;
     case TASK_NONE:
     case TASK_PARTITIONS:
     case TASK_ALARM:
     case TASK_HEAL:
     case TASK_ROLLUP_INIT:
     case TASK_COMMIT:
+    case TASK_DIRTY_COMMIT:
     case TASK_ROLLBACK:
-    case TASK_DIRTY:
     case TASK_SUMMARIZE:
     case TASK_ANALYZE:
         break;
@@ -431,8 +459,7 @@ static void next_task(struct upkeep *u)
         u->rewound = false;
         run(u, TASK_BEGIN, &begin_stmt, NULL, 0);
     } else if (now >= u->dirty_due_ms) {
-        const struct db_arg most = DB_ARG_I64(DIRTY_STEP);
-        run(u, TASK_DIRTY, &dirty_stmt, &most, 1);
+        run(u, TASK_DIRTY_BEGIN, &begin_stmt, NULL, 0);
     }
 }
 

@@ -7,7 +7,8 @@
  *                that had to go to event_default get their day
  *   roll-up      every few seconds: minutes that are over and completely written, in steps of at most an hour
  *                What is written into a minute that is rolled up already takes the mark back (writer: STEP_REWIND)
- *   dirty        every few seconds: minutes of table minute_dirty (reparse) are counted again
+ *   dirty        every few seconds: minutes of table minute_dirty (reparse) are counted again, behind a lock of the
+ *                table: whoever adds to one is waited for
  *   summarize    each minute, and when many rows were written since: the newest partitions and that of the mark, so
  *                that all-room windows stay quick. What is not summarized is read by each of them
  *   analyze      after that, each time the rows written since start have doubled: the ids of those partitions. Without

@@ -141,6 +141,40 @@ static void dirty_minutes_are_counted_again(void **state)
     assert_int_equal(writer_rig_i64(r, "SELECT count(*) FROM minute_dirty WHERE room_id = 77"), 1);
 }
 
+/* A minute is dirty already when something more is added to it: counted before that is committed, it would stay wrong. */
+static void dirty_minutes_wait_for_who_adds_to_them(void **state)
+{
+    static const char dirty[] = "INSERT INTO minute_dirty SELECT DISTINCT room_id, "
+                                "((id / 4194304 + 1577836800000) / 60000)::int4 FROM event "
+                                "ON CONFLICT DO NOTHING";
+    struct writer_rig *r = *state;
+    writer_rig_open(r, NULL);
+    const int64_t first = minute_now(r);
+    writer_rig_add(r, 150);
+    pass(r, MINUTE_MS);
+    writer_rig_add(r, 1);
+    assert_true(writer_rig_until_written(r));
+    until_rolled(r, first + 1);
+    quiesce(r);
+    struct pg_client *c = pg_client_open(r->conninfo);
+    pg_client_sql(c, dirty);
+    pg_client_sql(c, "BEGIN; UPDATE event SET kind = 3, value_mcny = 5 WHERE kind = 1");
+    pg_client_sql(c, dirty);
+    pass(r, 30000);
+    for (int t = 0; t < 50; t++) {
+        writer_rig_turn(r);
+    }
+    pg_client_sql(c, "COMMIT");
+    pg_client_close(c);
+    for (int i = 0;
+         i < 100 && writer_rig_i64(r, "SELECT count(*) FROM minute_dirty "
+                                      "WHERE minute < (SELECT minute FROM rollup_mark)") > 0;
+         i++) {
+        pass(r, 2000);
+    }
+    equals_a_recount(r);
+}
+
 /* A minute is over by the clock, and its events are not committed yet. */
 static void waits_for_the_writer(void **state)
 {
@@ -414,6 +448,7 @@ int main(int argc, char **argv)
     static const struct CMUnitTest tests[] = {
         CASE(closed_minutes_are_rolled_up),
         CASE(dirty_minutes_are_counted_again),
+        CASE(dirty_minutes_wait_for_who_adds_to_them),
         CASE(waits_for_the_writer),
         CASE(late_events_are_counted),
         CASE(late_events_during_a_rollup),
