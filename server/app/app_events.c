@@ -329,6 +329,10 @@ static void source_committed(void *ctx, int64_t id)
 {
     struct app *app = ctx;
     app->acked_wanted = id;
+    if (app->spool !=
+        NULL) { /* acknowledged when the reports are stored; not lost before that either */
+        spool_stored(app->spool, id);
+    }
     app_coverage_flush(app);
     app_spool_ack(app);
 }

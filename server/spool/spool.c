@@ -354,6 +354,12 @@ void spool_ack(struct spool *s, int64_t id)
     }
 }
 
+void spool_stored(struct spool *s, int64_t id)
+{
+    LOOP_ASSERT(s->loop);
+    s->stored_id = id > s->stored_id ? id : s->stored_id;
+}
+
 /* --- holds --- */
 
 void spool_hold(struct spool *s, int64_t key, const struct event_draft *draft, int64_t until_ms)

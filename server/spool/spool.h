@@ -109,6 +109,9 @@ void spool_read(struct spool *s, int64_t after, size_t max_rows, size_t max_byte
 
 /* Everything up to id is in the database: whole segments up to it are deleted. */
 void spool_ack(struct spool *s, int64_t id);
+/* Everything up to id is in the database, though it is not acknowledged yet, because reports wait: a full spool that drops
+ * such events loses nothing. Once before spool_ack with the same id, or a greater one. */
+void spool_stored(struct spool *s, int64_t id);
 
 enum spool_state { SPOOL_OK, SPOOL_FULL, SPOOL_DEGRADED };
 enum spool_state spool_state(const struct spool *s);

@@ -94,7 +94,7 @@ struct spool_remove {
     int dirfd;
     uint64_t name;
     uint64_t end;
-    int64_t after;   /* acknowledged: what is up to here is not dropped */
+    int64_t after;   /* in the database: what is up to here is not dropped */
     uint64_t n_seen; /* events that could be read */
     int sys;
     struct spool_rooms rooms;
@@ -123,6 +123,7 @@ struct spool {
     int64_t kept_id;     /* last one told as durable: nothing between told_id and here is on disk */
     int64_t disk_id;     /* newest on disk */
     int64_t acked_id;
+    int64_t stored_id;  /* in the database; may be beyond acked_id */
     int64_t dropped_id; /* newest in a dropped segment: readers pass it over */
     struct spool_missing missing;
     struct spool_holds holds;

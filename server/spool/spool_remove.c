@@ -79,7 +79,8 @@ static void report(struct spool *s, struct spool_segment *seg)
     struct spool_reports now = {0};
     uint64_t unseen = seg->n_events - r->n_seen;
     spool_reports_add_rooms(&now, &r->rooms);
-    if (unseen > 0) { /* it cannot be read: whose the others are is not known */
+    if (unseen > 0 &&
+        seg->last_id > r->after) { /* it cannot be read: whose the others are is not known */
         int64_t first = seg->first_id > r->after ? seg->first_id : r->after + 1;
         struct spool_dropped all = {0, first, seg->last_id, unseen};
         spool_reports_add(&now, &all);
@@ -185,7 +186,8 @@ void spool_remove_step(struct spool *s)
     r->dirfd = s->dirfd;
     r->name = seg->name;
     r->end = seg->end;
-    r->after = s->acked_id;
+    /* As it was when it was dropped: what the writer stores since then may have passed over the segment. */
+    r->after = seg->kept_id > s->acked_id ? seg->kept_id : s->acked_id;
     r->n_seen = 0;
     r->sys = 0;
     int rc = uv_queue_work(loop_uv(s->loop), &r->req, remove_work, remove_done);
@@ -271,11 +273,14 @@ bool spool_make_room(struct spool *s, size_t bytes)
         if (s->opts.overflow == SPOOL_DROP_NEWEST || seg == NULL || !doomed_fits(s, bytes)) {
             return false;
         }
-        if (seg->last_id > s->acked_id) {
-            begin_full(s);
+        if (seg->last_id > s->acked_id) { /* also if it only has reports that must not be lost */
             seg->dropped = true;
+            seg->kept_id = s->stored_id;
             s->dropped_id = seg->last_id;
-            spool_missing_add(&s->missing, seg->first_id, seg->last_id, seg->first_id);
+            if (seg->last_id > s->stored_id) {
+                begin_full(s);
+                spool_missing_add(&s->missing, seg->first_id, seg->last_id, seg->first_id);
+            }
         }
         doom(s);
         doomed = true;

@@ -23,6 +23,7 @@ struct spool_segment {
     uint64_t bytes;  /* of the file: end, and damage behind it that could not be cut off */
     uint64_t synced; /* of end */
     size_t n_holds;  /* open holds whose record is here */
+    int64_t kept_id; /* dropped: up to here its events were in the database by then */
     int fd;          /* -1: not open for writing */
     bool dropped;    /* doomed by overflow: its rooms are to be reported first ... */
     bool reported;   /* ... which has happened */

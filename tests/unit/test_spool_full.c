@@ -136,6 +136,29 @@ static void test_oldest_partly_acknowledged(void **state)
     check_complete(r, 26, 3000, true);
 }
 
+/* What the database has is not lost while the acknowledgement waits for reports, however often the spool runs over. */
+static void test_oldest_stored(void **state)
+{
+    struct rig *r = of(state);
+    rig_open(r);
+    for (int64_t id = 1; id <= 4000; id += 20) {
+        fill(r, id, id + 19);
+        spool_stored(r->s, id + 19);
+    }
+    rig_until(r, spool_bytes(r->s) <= (256 << 10) + 4096);
+    rig_settle(r);
+    assert_int_equal(rig_lost(r), 0);
+    assert_int_equal(spool_state(r->s), SPOOL_OK);
+    assert_int_equal(rig_stat(r, STAT_SPOOL_DROPPED_OLDEST), 0);
+    fill(r, 4001, 8000);
+    rig_until(r, rig_lost(r) > 0);
+    rig_settle(r);
+    for (size_t i = 0; i < r->n_dropped; i++) {
+        assert_true(r->dropped[i].first_id > 4000);
+    }
+    check_complete(r, 4001, 8000, true);
+}
+
 /* The reports stay until what follows them is acknowledged, over crashes and further drops. */
 static void test_oldest_reports_survive(void **state)
 {
@@ -424,6 +447,7 @@ int main(int argc, char **argv)
         RIG_TEST(test_oldest),
         RIG_TEST(test_oldest_makes_room_at_once),
         RIG_TEST(test_oldest_partly_acknowledged),
+        RIG_TEST(test_oldest_stored),
         RIG_TEST(test_oldest_reports_survive),
         RIG_TEST(test_oldest_keeps_holds),
         RIG_TEST(test_oldest_unreadable),
