@@ -183,6 +183,10 @@ static void on_recovered(void *ctx, enum err_code code, const struct err *err,
 {
     struct app *app = ctx;
     struct app_coverage *c = app->coverage;
+    if (app->phase == APP_STOPPING) { /* nobody would stop the timers any more */
+        c->then(app, code, err);
+        return;
+    }
     c->recovered = c->recovered || code == ERR_OK;
     app_coverage_signs_start(app);
     app_coverage_file_start(app);

@@ -399,3 +399,27 @@ def test_less_came_than_there_was(sim, danmakud, rows):
     wait_for("the notice's connection to end", lambda: rows(
         "SELECT count(*) FROM coverage_span WHERE room_id = %s AND source = 3 AND to_ms IS NOT NULL", a)[0][0] == 1)
     assert d.metric("danmakud_coverage_gap_seconds_total") >= 0
+
+
+def test_stops_while_the_start_waits_for_the_database(sim, danmakud, rows, postgres, database, tmp_path):
+    """What the recovery of coverage was about to begin is not begun by a process that ends."""
+    s = sim("--rooms", "1")
+    d = danmakud(*s.args_for_rooms())
+    settled(d, rows, s)
+    d.kill()
+    with postgres.connect(database) as c, c.transaction():
+        c.execute("LOCK TABLE coverage_span IN ACCESS EXCLUSIVE MODE")
+        log = tmp_path / "second.log"
+        with open(log, "wb") as out:
+            p = subprocess.Popen([harness.DANMAKUD, "run", "--database-url", postgres.url(database), "--data-dir", str(tmp_path),
+                                  "--listen", "127.0.0.1:0", *s.args_for_rooms()], env={**ENV, "DANMAKUD_DISCOVER": "off"},
+                                 stdout=subprocess.DEVNULL, stderr=out)
+            wait_for("the recovery to wait", lambda: rows("SELECT 1 FROM pg_stat_activity WHERE datname = %s AND "
+                                                          "wait_event_type = 'Lock' AND query LIKE '%%newest%%'", database))
+            p.send_signal(signal.SIGTERM)
+            try:
+                p.wait(30)
+            finally:
+                p.kill()
+                p.wait()
+        assert p.returncode == 0, log.read_text()
