@@ -26,6 +26,7 @@ struct coverage {
     size_t n_dirty;
     size_t n_lost_dirty;
     size_t n_sent;
+    size_t n_lost_sent;
     int64_t start_ms;
     int64_t known_from; /* of all rooms that are collected now */
     uint64_t n_merged;
@@ -470,6 +471,7 @@ size_t coverage_send(struct coverage *c, struct coverage_span *out, size_t max)
                 mark_clean(c, r, s);
                 s->sent = true;
                 s->told = true;
+                c->n_lost_sent += s->source == COVERAGE_LOST;
                 if (s->source == COVERAGE_LOST && s->to_ms > s->heard_ms) {
                     tell(c, s);
                 }
@@ -488,6 +490,7 @@ void coverage_stored(struct coverage *c, bool ok)
             if (r->spans[k].sent) {
                 r->spans[k].sent = false;
                 c->n_sent--;
+                c->n_lost_sent -= r->spans[k].source == COVERAGE_LOST;
                 if (!ok) {
                     mark_dirty(c, r, &r->spans[k]);
                 }
@@ -502,12 +505,14 @@ void coverage_stored(struct coverage *c, bool ok)
 int64_t coverage_safe_id(const struct coverage *c)
 {
     int64_t safe = INT64_MAX;
-    for (size_t i = 0; i < c->n; i++) {
+    size_t left = c->n_lost_dirty + c->n_lost_sent; /* mostly none; a span may count in both */
+    for (size_t i = 0; i < c->n && left > 0; i++) {
         const struct room *r = c->rooms[i];
         for (size_t k = 0; k < r->n; k++) {
             const struct coverage_span *s = &r->spans[k];
-            if (s->source == COVERAGE_LOST && (s->dirty || s->sent) && s->first_id <= safe) {
-                safe = s->first_id - 1;
+            if (s->source == COVERAGE_LOST && (s->dirty || s->sent)) {
+                left -= (size_t)s->dirty + (size_t)s->sent;
+                safe = s->first_id <= safe ? s->first_id - 1 : safe;
             }
         }
     }

@@ -564,6 +564,36 @@ static void the_worst_that_goes_on(void **state ATTR_UNUSED)
     coverage_free(c);
 }
 
+/* The spool keeps what is behind it: until it is stored, not until it is sent. */
+static void lost_events_hold_the_acknowledgement(void **state ATTR_UNUSED)
+{
+    static struct coverage_span out[16];
+    struct coverage *c = coverage_new(BASE, NULL, NULL);
+    int64_t id = id_first_of_ms(BASE + 10);
+    coverage_down(c, 1, BASE + 1, "connecting");
+    assert_true(coverage_safe_id(c) == INT64_MAX);
+    const struct coverage_lost lost = {
+        .room_id = 2, .first_id = id, .last_id = id + 5, .n = 2, .cause = "overflow"};
+    coverage_lost(c, &lost, NULL, NULL);
+    assert_true(coverage_safe_id(c) == id - 1);
+    assert_int_equal(coverage_send(c, out, ARRAY_LEN(out)), 2);
+    assert_true(coverage_safe_id(c) == id - 1);
+    struct coverage_lost later = lost;
+    later.first_id = id + 100;
+    later.last_id = id + 100;
+    coverage_lost(c, &later, NULL, NULL);
+    coverage_stored(c, false);
+    assert_true(coverage_safe_id(c) == id - 1);
+    assert_true(coverage_send(c, out, ARRAY_LEN(out)) >= 2);
+    coverage_lost(c, &later, NULL, NULL);
+    coverage_stored(c, true);
+    assert_true(coverage_safe_id(c) == id + 99);
+    (void)coverage_send(c, out, ARRAY_LEN(out));
+    coverage_stored(c, true);
+    assert_true(coverage_safe_id(c) == INT64_MAX);
+    coverage_free(c);
+}
+
 /* What is stored and over is remembered for a while, and where memory begins is told. */
 static void memory_begins_later_and_later(void **state ATTR_UNUSED)
 {
@@ -593,6 +623,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(lost_events_of_all_rooms_in_the_end),
         cmocka_unit_test(lost_events_that_grow_are_heard_of),
         cmocka_unit_test(lost_events_grow_until_they_are_sent),
+        cmocka_unit_test(lost_events_hold_the_acknowledgement),
         cmocka_unit_test(the_worst_that_goes_on),
         cmocka_unit_test(memory_begins_later_and_later),
     };
