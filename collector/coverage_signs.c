@@ -21,6 +21,7 @@ struct room {
 struct signs {
     struct coverage *ledger; /* borrowed */
     struct signs_opts opts;
+    bool masks_off;     /* not looked for any more: what is open ends with the next tick */
     struct room *rooms; /* owned; sorted by id */
     size_t n;
     size_t cap;
@@ -43,6 +44,7 @@ void signs_free(struct signs *s)
 
 void signs_set(struct signs *s, const struct signs_opts *opts)
 {
+    s->masks_off = opts->masked_percent == 0 && (s->masks_off || s->opts.masked_percent > 0);
     s->opts = *opts;
 }
 
@@ -181,6 +183,12 @@ void signs_event(struct signs *s, const struct event *e, int64_t at_ms)
 void signs_tick(struct signs *s, int64_t now_ms, bool (*is_live)(void *ctx, int64_t room_id),
                 void *ctx)
 {
+    for (size_t i = 0; i < s->n && s->masks_off; i++) {
+        s->rooms[i].n_senders = 0;
+        s->rooms[i].n_masked = 0;
+        coverage_recover(s->ledger, s->rooms[i].id, COVERAGE_MASKED, now_ms);
+    }
+    s->masks_off = false;
     for (size_t i = 0; i < s->n; i++) {
         struct room *r = &s->rooms[i];
         bool live = r->up && is_live(ctx, r->id);

@@ -28,7 +28,7 @@ enum {
 };
 
 struct signs_opts {
-    int64_t masked_percent; /* 0: never */
+    int64_t masked_percent; /* 0: never; what was open ends with the next tick */
     int64_t silence_ms;     /* 0: never */
     int64_t silence_times;
 };

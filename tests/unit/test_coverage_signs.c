@@ -78,6 +78,25 @@ static void masked_senders(void **state ATTR_UNUSED)
     end(&f);
 }
 
+/* Who does not want to know any more is not told of the last time for ever. */
+static void masks_are_not_looked_for_any_more(void **state ATTR_UNUSED)
+{
+    struct fixture f;
+    struct signs_opts opts = {.masked_percent = 50, .silence_ms = 60000, .silence_times = 20};
+    begin(&f);
+    for (int i = 0; i < SIGNS_WINDOW; i++) {
+        say(&f, 1, 10, true);
+    }
+    signs_tick(f.signs, f.now, is_live, &f);
+    assert_string_equal(cause(&f), "masked");
+    opts.masked_percent = 0;
+    signs_set(f.signs, &opts);
+    signs_set(f.signs, &opts);
+    signs_tick(f.signs, f.now + 10, is_live, &f);
+    assert_string_equal(cause(&f), "");
+    end(&f);
+}
+
 static void told_to_log_in(void **state ATTR_UNUSED)
 {
     struct fixture f;
@@ -153,9 +172,8 @@ static void what_is_usual(void **state ATTR_UNUSED)
 int main(int argc, char **argv)
 {
     static const struct CMUnitTest tests[] = {
-        cmocka_unit_test(masked_senders),
-        cmocka_unit_test(told_to_log_in),
-        cmocka_unit_test(silence),
+        cmocka_unit_test(masked_senders), cmocka_unit_test(masks_are_not_looked_for_any_more),
+        cmocka_unit_test(told_to_log_in), cmocka_unit_test(silence),
         cmocka_unit_test(what_is_usual),
     };
     return run_tests(argc, argv, tests, ARRAY_LEN(tests));
