@@ -116,9 +116,10 @@ static void list_answer(struct list_job *j, const struct db_rows *rows)
     buf_init(&body, REPLY_BODY_LIMIT);
     amends_sync(j->job.api->amends);
     write_page(j, &links, rows, &body);
-    /* Where sessions end may still change. */
-    bool closed = !j->plan.open_end && j->plan.high - 1 <= api_committed(j->job.api) &&
-                  j->filter.live == FILTER_ANY && j->filter.session_id == 0;
+    /* Where sessions end may still change; what is pending is to be asked for again. */
+    bool closed = !r->pending && !j->ledger.unknown && !j->plan.open_end &&
+                  j->plan.high - 1 <= api_committed(j->job.api) && j->filter.live == FILTER_ANY &&
+                  j->filter.session_id == 0;
     stats_inc(j->job.api->opts.stats, STAT_API_PAGES);
     reply_json(j->job.api, j->job.req, closed ? REPLY_CLOSED : REPLY_OPEN, &body);
 }

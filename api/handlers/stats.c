@@ -125,14 +125,16 @@ static void write_stats(struct stats_job *j)
         }
     }
     jw_object_end(&w);
-    ledger_put_completeness(&j->ledger, &w, j->pending || j->minutes.overflow);
+    bool pending = j->pending || j->minutes.overflow;
+    ledger_put_completeness(&j->ledger, &w, pending);
     jw_object_end(&w);
     buf_put_c(&body, '\n');
     if (j->named.n == 0) { /* it tells the time: no two answers are the same */
         reply_json(a, j->job.req, REPLY_OPEN, &body);
         return;
     }
-    reply_tagged(a, j->job.req, j->minutes.to <= j->mark ? REPLY_CLOSED : REPLY_OPEN, &body);
+    bool closed = j->minutes.to <= j->mark && !pending && !j->ledger.unknown;
+    reply_tagged(a, j->job.req, closed ? REPLY_CLOSED : REPLY_OPEN, &body);
 }
 
 static void ledger_rows(void *ctx, enum err_code code, const struct err *err ATTR_UNUSED,
