@@ -5,7 +5,10 @@
  * A page is one transaction, so an interrupted run leaves whole pages behind, and running it again adds what is left. An
  * event is added unless one with its id is there, or one with its natural key within REPEAT_MS (upstream says things
  * twice), or, for a guard purchase, one that tells of the same purchase. What is added is marked EVENT_F_BACKFILLED: it
- * is in lists and figures, never in the live feed. Its minutes are counted again by the running service. */
+ * is in lists and figures, never in the live feed. Its minutes are counted again by the running service.
+ *
+ * What the running service has yet to write is left to it: ids beyond the mark of their node, unless their message could
+ * not be read when it came, so that the writer has nothing of it. Added here, they would be refused to the writer. */
 #include "server/app/app_priv.h"
 
 #include <stdio.h>
@@ -53,6 +56,7 @@ struct tally {
     uint64_t added;
     uint64_t only_counted; /* of kinds that are not stored */
     uint64_t left_out;     /* past the places of a message */
+    uint64_t unwritten;    /* the writer is not that far */
 };
 
 struct reparse {
@@ -107,9 +111,10 @@ static void put_tally(const char *name, const struct tally *t)
         uint64_t n;
         const char *what;
     } rest[] = {
-        {t->events - t->added - t->only_counted - t->left_out, "there already"},
+        {t->events - t->added - t->only_counted - t->left_out - t->unwritten, "there already"},
         {t->only_counted, "of kinds that are only counted"},
         {t->left_out, "past the most of a message"},
+        {t->unwritten, "left to the running service"},
         {t->unknown, "messages still without a decoder"},
         {t->broken, "messages broken"},
         {t->unreadable, "messages without a readable body"},
@@ -132,6 +137,7 @@ static void add_tally(struct tally *to, const struct tally *t)
     to->added += t->added;
     to->only_counted += t->only_counted;
     to->left_out += t->left_out;
+    to->unwritten += t->unwritten;
 }
 
 static const char *cmd_name(const char *cmd)
@@ -221,7 +227,7 @@ static void clear_amends(struct reparse *r)
     amend_rows_clear(&r->amends);
 }
 
-/* Columns: id, room_id, dict, body. */
+/* Columns: id, room_id, dict, body, the last id that may be added. */
 static void take_message(struct reparse *r, const struct db_rows *rows, size_t row)
 {
     struct decode_result res;
@@ -238,7 +244,10 @@ static void take_message(struct reparse *r, const struct db_rows *rows, size_t r
     r->one.unknown += res.status == DECODE_UNKNOWN;
     r->one.broken += res.status == DECODE_BROKEN;
     for (size_t i = 0; i < res.n; i++) {
-        if (i < ID_EVENTS_PER_MESSAGE) {
+        if (i < ID_EVENTS_PER_MESSAGE && id + (int64_t)i > db_i64(rows, row, 4)) {
+            r->one.events++;
+            r->one.unwritten++; /* a batch of the writer ended within the message */
+        } else if (i < ID_EVENTS_PER_MESSAGE) {
             take_event(r, id + (int64_t)i, &res.drafts[i]);
         } else {
             r->one.events++;
@@ -310,11 +319,14 @@ static const struct db_stmt commands_stmt = {
     "SELECT cmd FROM command AS c WHERE ($1::text IS NULL OR cmd = $1) AND EXISTS (SELECT FROM "
     "raw_event AS r WHERE r.cmd_id = c.cmd_id AND r.id >= $2 AND r.id < $3) "
     "ORDER BY cmd = 'GUARD_BUY', cmd LIMIT $4"};
+#define LAST_ID                                                                                    \
+    "CASE WHEN r.reason <> 'kept' THEN 9223372036854775807 ELSE coalesce(m.last_id, 0) END"
 static const struct db_stmt page_stmt = {
     "reparse_page",
-    "SELECT r.id, r.room_id, coalesce(r.dict, 0), r.body FROM raw_event AS r "
+    "SELECT r.id, r.room_id, coalesce(r.dict, 0), r.body, " LAST_ID " FROM raw_event AS r "
+    "LEFT JOIN writer_mark AS m ON m.node = (r.id >> 16) & 63 "
     "WHERE r.cmd_id = (SELECT cmd_id FROM command WHERE cmd = $1) AND r.id > $2 AND r.id >= $3 "
-    "AND r.id < $4 ORDER BY r.id LIMIT $5"};
+    "AND r.id < $4 AND r.id <= " LAST_ID " ORDER BY r.id LIMIT $5"};
 /* $1, $2: how far apart in ids two messages of one thing, two of one guard purchase may be. */
 static const struct db_stmt add_stmt = {
     "reparse_add",

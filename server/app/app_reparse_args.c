@@ -15,7 +15,7 @@ static const char usage[] =
     "Decodes messages that were kept as they came (setting `raw`) again, with what this release\n"
     "knows, and adds the events that are missing, with the ids they would have had. They show up\n"
     "in lists and figures, never in the live feed. Running it twice adds nothing. The service may\n"
-    "run meanwhile.\n"
+    "run meanwhile; what it has yet to write is left to it.\n"
     "\n"
     "  --cmd NAME   only messages of this command, e.g. SEND_GIFT_V3; GET "
     "/api/v1/admin/unknown-commands\n"

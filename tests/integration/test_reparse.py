@@ -147,6 +147,34 @@ def test_only_that_time(sim, danmakud, rows, database, postgres):
     assert tally(reparse(postgres, database), "in all") == (3, 3, 2)
 
 
+def test_what_the_writer_has_yet_to_write_is_left_to_it(sim, danmakud, rows, database, postgres):
+    s = quiet_sim(sim)
+    d = danmakud("--raw", "all", *s.args_for_rooms())
+    s.command("wait ready 1")
+    s.command(f"say {s.rooms[0]} text 0")
+    emit(s, {"cmd": "SUPER_CHAT_MESSAGE_DELETE", "data": {"ids": [77, 78]}})
+    s.command(f"say {s.rooms[0]} text 1")
+    s.command(f"say {s.rooms[0]} text 2")
+    written(d)
+    wait_for("all of them", lambda: rows("SELECT count(*) FROM event") == [(5,)])
+    assert d.stop() == 0
+    ids = [i for i, in rows("SELECT id FROM event ORDER BY id")]
+    assert ids[2] == ids[1] + 1
+    rows("DELETE FROM event RETURNING 1")
+    # as if it had been stopped before the rest was in the database; the second message is there in part
+    rows("UPDATE writer_mark SET last_id = %s RETURNING 1", ids[1])
+    out = reparse(postgres, database)
+    assert tally(out, "in all") == (2, 3, 2) and "1 left to the running service" in out
+    assert rows("SELECT id FROM event ORDER BY id") == [(ids[0],), (ids[1],)]
+    # what could not be read when it came is not the writer's: it has nothing of it
+    rows("UPDATE raw_event SET reason = 'unknown' WHERE id = %s RETURNING 1", ids[4])
+    assert tally(reparse(postgres, database), "in all") == (3, 4, 1)
+    # and it has written them, but not all are there
+    rows("UPDATE writer_mark SET last_id = %s RETURNING 1", ids[3])
+    assert tally(reparse(postgres, database), "in all") == (4, 5, 2)
+    assert [i for i, in rows("SELECT id FROM event ORDER BY id")] == ids
+
+
 def test_usage(danmakud, database, postgres):
     assert "--dry-run" in cli("reparse", "--help").stdout
     danmakud()
