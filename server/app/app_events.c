@@ -410,7 +410,7 @@ int app_spool_open(struct app *app, const char *data_dir)
         spool_rest(app->spool, true); /* until rooms connect */
     }
     app->alive_ms = found.alive_ms;
-    id_gen_seed(&app->ids, found.last_id);
+    app->spool_last_id = found.last_id;
     app_coverage_alive(app, found.alive_ms);
     feed_on_evict(app->feed, on_evict, app);
     return EXIT_OK;

@@ -87,8 +87,10 @@ struct app {
     struct loop_timer start_retry;
     int64_t flush_until_ms; /* mono: a stop waits for the spool until then */
     struct loop_timer watchdog;
-    int64_t alive_ms;   /* wall: until when the process before ran; 0 unknown */
-    int64_t mark;       /* of the writer when it was first read */
+    int64_t alive_ms; /* wall: until when the process before ran; 0 unknown */
+    int64_t mark;     /* of the writer when it was first read */
+    int64_t spool_last_id,
+        raw_last_id;    /* newest ids that the spools had; seeded when the clock is known */
     int64_t warm_after; /* id the warming of the ring has reached */
     int64_t warm_to;    /* first id behind the window being read for it */
     int64_t warm_ms;    /* of ids: how wide the windows are */
@@ -174,6 +176,9 @@ void app_sessions_free(struct app *app);
 void app_on_mark(void *ctx, int64_t last_id);
 void app_warm_next(struct app *app);
 void app_start_retry(struct app *app, const char *why); /* the check begins anew, later */
+/* Ids go on behind one that is stored (source says where). False: it is of the future and must not be used; that is logged,
+ * and the start tries again later. Only while starting. */
+MUST_CHECK bool app_seed_ids(struct app *app, int64_t id, const char *source);
 
 /* app_kinds.c: bit set of the kinds that store_kinds leaves out; check may be NULL */
 uint32_t app_counted_kinds(const struct config *config, struct config_check *check);

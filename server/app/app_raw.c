@@ -430,7 +430,7 @@ static void open_spool(struct app_raw *r)
         r->spool = NULL;
         return;
     }
-    id_gen_seed(&app->ids, found.last_id);
+    app->raw_last_id = found.last_id;
     r->poked = true;
     loop_timer_start(&r->retry, 1, 0);
 }

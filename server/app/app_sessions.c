@@ -279,9 +279,12 @@ static void on_loaded(void *ctx, enum err_code code, const struct err *err, int6
         app_start_retry(app, err->msg);
         return;
     }
+    /* No event may come that is taken for one of before. */
+    if (!app_seed_ids(app, upto_id, "table session_mark, upto_id of this node")) {
+        return;
+    }
     const int64_t back = id_first_of_ms(loop_wall_ms(app->loop) - BACK_MS);
     app->sessions->done_id = upto_id;
-    id_gen_seed(&app->ids, upto_id); /* no event may come that is taken for one of before */
     app->sessions->after_id = upto_id > 0 ? upto_id : back;
     read_events(app);
 }

@@ -33,6 +33,22 @@ void app_start_retry(struct app *app, const char *why)
     loop_timer_start(&app->start_retry, RETRY_MS, 0);
 }
 
+/* Ids are times: one of the future, seeded, would date every event into it, and near the end of the range none is left. */
+bool app_seed_ids(struct app *app, int64_t id, const char *source)
+{
+    const int64_t ahead_ms = id_ts_ms(id) - loop_wall_ms(app->loop);
+    if (ahead_ms > CLOCK_OFF_MAX_MS) {
+        LOG(ERROR, "app",
+            "an id that is stored is of the future: correct or remove it if it is wrong, set this "
+            "machine's clock if that is, or wait until then (ids are times)",
+            KV_CSTR("source", source), KV_I64("id", id), KV_I64("ahead_ms", ahead_ms));
+        app_start_retry(app, "an id of the future");
+        return false;
+    }
+    id_gen_seed(&app->ids, id);
+    return true;
+}
+
 static void start_running(struct app *app)
 {
     struct err err = {0};
@@ -226,6 +242,11 @@ static void on_check(void *ctx, enum err_code code, const struct err *err,
         app_stop(app, EXIT_USAGE);
         return;
     }
+    if (!app_seed_ids(app, app->mark, "table writer_mark, last_id of this node") ||
+        !app_seed_ids(app, app->spool_last_id, "the spool: data_dir/spool") ||
+        !app_seed_ids(app, app->raw_last_id, "the spool of kept messages: data_dir/raw")) {
+        return;
+    }
     /* Minutes that are rolled up get no more events, even if the clock went back while we were away. */
     id_gen_seed(&app->ids, id_first_of_ms(db_i64(rows, 0, 2) * MS_PER_MINUTE) - 1);
     feed_set_backfilled(app->feed, db_i64(rows, 0, 3));
@@ -256,7 +277,6 @@ void app_on_mark(void *ctx, int64_t last_id)
     }
     app->mark_known = true;
     app->mark = last_id;
-    id_gen_seed(&app->ids, last_id);
     app->warm_after = id_first_of_ms(loop_wall_ms(app->loop) - WARM_MS) - 1;
     app->warm_ms = WARM_FIRST_MS;
     check_query(app);
