@@ -13,6 +13,7 @@ struct room_audience {
     struct audience_row now;
     int64_t put_ms;      /* of the newest row; 0 none */
     int64_t up_since_ms; /* 0: not connected */
+    int64_t looked_ms;   /* newest audience_look; 0 none yet */
     bool live;
     bool changed; /* since the newest row */
     bool known;   /* there is a figure */
@@ -164,6 +165,7 @@ void audience_look(struct audience *a, int64_t room_id, int64_t up_since_ms, boo
     if (r == NULL) {
         return;
     }
+    r->looked_ms = now_ms;
     if (up_since_ms != r->up_since_ms) {
         /* What came on this connection before it was looked at stays. */
         if (r->put_ms < up_since_ms || up_since_ms == 0) {
@@ -180,6 +182,25 @@ void audience_look(struct audience *a, int64_t room_id, int64_t up_since_ms, boo
     if (up_since_ms != 0) {
         put_if_due(a, r, now_ms);
     }
+}
+
+void audience_tick(struct audience *a, int64_t now_ms)
+{
+    size_t kept = 0;
+    for (size_t i = 0; i < a->n; i++) {
+        struct room_audience *r = &a->rooms[i];
+        if (r->looked_ms == 0 || r->looked_ms > now_ms) {
+            r->looked_ms = now_ms;
+        }
+        if (now_ms - r->looked_ms > AUDIENCE_KEEP_MS) {
+            continue;
+        }
+        if (kept < i) {
+            a->rooms[kept] = *r;
+        }
+        kept++;
+    }
+    a->n = kept;
 }
 
 struct audience *audience_new(const struct audience_opts *opts, struct stats *stats)

@@ -21,7 +21,12 @@
 struct audience;
 struct stats;
 
-enum { AUDIENCE_LIVE_MS = 10000, AUDIENCE_OFF_MS = 60000, AUDIENCE_SAME_MS = 600000 };
+enum {
+    AUDIENCE_LIVE_MS = 10000,
+    AUDIENCE_OFF_MS = 60000,
+    AUDIENCE_SAME_MS = 600000,
+    AUDIENCE_KEEP_MS = 24 * 3600 * 1000,
+};
 
 /* X(name): columns of table audience; names of the figures in events of kind audience. */
 #define AUDIENCE_FIGURES(X)                                                                        \
@@ -62,3 +67,5 @@ void audience_set(struct audience *a, int64_t room_id, enum audience_figure whic
  * what waits for its time comes out then. */
 void audience_look(struct audience *a, int64_t room_id, int64_t up_since_ms, bool live,
                    int64_t now_ms);
+/* After the looks: rooms that nobody has looked at for AUDIENCE_KEEP_MS are forgotten. */
+void audience_tick(struct audience *a, int64_t now_ms);

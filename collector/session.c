@@ -420,6 +420,8 @@ void sessions_tick(struct sessions *s, int64_t now_ms)
 {
     const int64_t grace_ms =
         s->opts.merge_ms > SESSION_GRACE_MS ? s->opts.merge_ms : SESSION_GRACE_MS;
+    const int64_t keep_ms = s->opts.merge_ms > SESSION_KEEP_MS ? s->opts.merge_ms : SESSION_KEEP_MS;
+    size_t kept = 0;
     for (size_t i = 0; i < s->n; i++) {
         struct room_sessions *r = s->rooms[i];
         const int64_t id = r->doubt_id;
@@ -432,7 +434,13 @@ void sessions_tick(struct sessions *s, int64_t now_ms)
         } else if (is_open(r) && now_ms - r->looked_ms >= grace_ms) {
             removed(s, r);
         }
+        if (!is_open(r) && r->doubt_id == 0 && now_ms - r->looked_ms > keep_ms) {
+            mem_free(r);
+        } else {
+            s->rooms[kept++] = r;
+        }
     }
+    s->n = kept;
 }
 
 /* ---- the whole ---- */

@@ -42,6 +42,7 @@ enum {
     SESSION_LAG_MS = 30000,
     SESSION_DOUBT_MS = 90000,
     SESSION_GRACE_MS = 60000,
+    SESSION_KEEP_MS = 24 * 3600 * 1000,
     SESSION_SEGMENTS_MAX = 1000,
     SESSION_KEY_BYTES = 128,
     SESSION_TITLE_BYTES = 256,
@@ -110,7 +111,8 @@ void sessions_poll(struct sessions *s, const struct upstream_room *answer, int64
  * all of them again and again. True: the connection is another one than at the last call, so ask upstream what was missed. */
 bool sessions_link(struct sessions *s, int64_t room_id, int64_t up_since_ms, int64_t now_ms);
 /* Every some seconds, after the links: resolves doubts that no poll resolved, and ends the open sessions of rooms that have
- * not been collected for merge_ms, and SESSION_GRACE_MS. */
+ * not been collected for merge_ms, and SESSION_GRACE_MS. Rooms that have not been for SESSION_KEEP_MS, and merge_ms, are
+ * forgotten. */
 void sessions_tick(struct sessions *s, int64_t now_ms);
 /* Puts every open session and the segments of what is open again. */
 void sessions_put_open(struct sessions *s);

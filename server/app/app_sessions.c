@@ -185,6 +185,7 @@ static void on_tick(void *ctx)
     }
     collector_each(app->collector, note_link, app);
     sessions_tick(s->sessions, loop_wall_ms(app->loop));
+    audience_tick(s->audience, loop_wall_ms(app->loop));
     stats_set(app->stats, STAT_SESSIONS_OPEN, (int64_t)sessions_n_open(s->sessions));
 }
 

@@ -169,6 +169,25 @@ static void test_a_clock_that_goes_back(void **state)
     assert_int_equal(value(f, AUDIENCE_online), 2);
 }
 
+static void test_rooms_are_forgotten(void **state)
+{
+    struct fixture *f = *state;
+    look(f, 1000, 0, false);
+    tell(f, 8, 1000, "online", 1); /* never looked at: its time begins with the first tick */
+    audience_tick(f->a, T0 + 2000);
+    audience_tick(f->a, T0 + 1000 + AUDIENCE_KEEP_MS);
+    audience_set(f->a, 9, AUDIENCE_followers, 1, T0 + 1000 + AUDIENCE_KEEP_MS);
+    assert_int_equal(stats_get(f->stats, STAT_AUDIENCE_ROOMS_OVERFLOW), 1); /* both are there */
+    look(f, AUDIENCE_KEEP_MS, 0, false);
+    audience_tick(f->a, T0 + 2001 + AUDIENCE_KEEP_MS);
+    f->n = 0;
+    tell(f, 9, 2001 + AUDIENCE_KEEP_MS, "online", 5);
+    assert_int_equal(f->n, 1); /* in the place of room 8 */
+    tell(f, ROOM, 2001 + AUDIENCE_KEEP_MS, "online", 6);
+    assert_int_equal(f->n, 2);
+    assert_int_equal(stats_get(f->stats, STAT_AUDIENCE_ROOMS_OVERFLOW), 1);
+}
+
 int main(int argc, char **argv)
 {
 #define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
@@ -179,6 +198,7 @@ int main(int argc, char **argv)
         T(test_what_comes_before_the_first_look_stays),
         T(test_values_of_no_meaning),
         T(test_a_clock_that_goes_back),
+        T(test_rooms_are_forgotten),
     };
     return run_tests(argc, argv, tests, ARRAY_LEN(tests));
 }

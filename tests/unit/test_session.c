@@ -724,6 +724,37 @@ static void test_noise(void **state)
     }
 }
 
+/* Three rooms fit: what is long gone makes place, what is open or in doubt does not. */
+static void test_rooms_are_forgotten(void **state)
+{
+    struct fixture *f = *state;
+    struct session newest;
+    live(f, 0, "k", 0);
+    preparing(f, MIN);
+    for (int64_t room = 100; room < 102; room++) {
+        (void)sessions_link(f->s, room, T0, T0 + MIN);
+    }
+    (void)sessions_link(f->s, ROOM, T0, T0 + MIN);
+    sessions_tick(f->s, T0 + MIN + SESSION_KEEP_MS);
+    assert_true(sessions_room(f->s, ROOM, &newest));
+    (void)sessions_link(f->s, 200, T0, T0 + MIN + SESSION_KEEP_MS);
+    assert_int_equal(stats_get(f->stats, STAT_SESSION_ROOMS_OVERFLOW), 1);
+    (void)sessions_link(f->s, 101, T0, T0 + 2 * MIN); /* this one is still looked at */
+    sessions_tick(f->s, T0 + MIN + SESSION_KEEP_MS + 1);
+    assert_false(sessions_room(f->s, ROOM, &newest));
+    for (int64_t room = 200; room < 202; room++) {
+        (void)sessions_link(f->s, room, T0, T0 + MIN + SESSION_KEEP_MS);
+    }
+    assert_int_equal(stats_get(f->stats, STAT_SESSION_ROOMS_OVERFLOW), 1);
+    (void)sessions_link(f->s, ROOM, T0, T0 + MIN + SESSION_KEEP_MS); /* 101 has stayed */
+    assert_int_equal(stats_get(f->stats, STAT_SESSION_ROOMS_OVERFLOW), 2);
+    /* A pause longer than that keeps them longer. */
+    sessions_set_merge(f->s, 3 * (int64_t)SESSION_KEEP_MS);
+    sessions_tick(f->s, T0 + 3 * (int64_t)SESSION_KEEP_MS);
+    (void)sessions_link(f->s, ROOM, T0, T0 + 3 * (int64_t)SESSION_KEEP_MS);
+    assert_int_equal(stats_get(f->stats, STAT_SESSION_ROOMS_OVERFLOW), 3);
+}
+
 int main(int argc, char **argv)
 {
 #define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
@@ -745,6 +776,7 @@ int main(int argc, char **argv)
         T(test_events_come_once),
         T(test_random_lives),
         T(test_noise),
+        T(test_rooms_are_forgotten),
     };
     return run_tests(argc, argv, tests, ARRAY_LEN(tests));
 }
