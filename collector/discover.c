@@ -308,6 +308,11 @@ static void on_areas(void *ctx, enum err_code code, const struct upstream_area *
     if (d->stopping) {
         return;
     }
+    if (d->asked_under !=
+        d->generation) { /* of a configuration that is gone: the run begins anew */
+        loop_timer_start(&d->timer, 0, 0);
+        return;
+    }
     if (code != ERR_OK) {
         failed(d, "upstream's areas cannot be read", err->msg);
     }
@@ -358,6 +363,7 @@ static void begin(void *ctx)
     d->n_read = d->n_failed = 0;
     if (areas_needed(d)) {
         d->asking = true;
+        d->asked_under = d->generation;
         d->opts.areas(d->opts.ctx, on_areas, d);
         return;
     }

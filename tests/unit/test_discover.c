@@ -362,6 +362,24 @@ static void configured_in_between(void **state)
     assert_non_null(w->done);
 }
 
+/* The same while areas are asked for: what was found before stays for its grace. */
+static void configured_while_areas_are_asked(void **state)
+{
+    struct world *w = *state;
+    w->restored[0] = 77;
+    w->n_restored = 1;
+    look_for(w, "top:3@nine", NULL);
+    loop_turn(w->loop);
+    assert_non_null(w->areas_done);
+    look_for(w, "top:3", NULL);
+    loop_turn(w->loop); /* the question is still under way */
+    answer_areas(w);
+    assert_int_equal(w->n_told, 0);
+    answer_all(w);
+    assert_int_equal(w->n_told, 1);
+    assert_true(w->n_found == 4 && rank_of(w, 77) > 3 && rank_of(w, 1000) == 1);
+}
+
 int main(int argc, char **argv)
 {
 #define CASE(fn) cmocka_unit_test_setup_teardown(fn, setup, teardown)
@@ -372,6 +390,7 @@ int main(int argc, char **argv)
         CASE(names_that_are_not_there),
         CASE(from_before),
         CASE(configured_in_between),
+        CASE(configured_while_areas_are_asked),
     };
 #undef CASE
     return run_tests(argc, argv, tests, ARRAY_LEN(tests));
