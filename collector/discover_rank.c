@@ -79,7 +79,9 @@ void discover_rank_restore(struct discover_rank *d, int64_t room_id, int64_t now
     struct discover_rank_entry *e = append(d, room_id);
     e->member = true;
     e->out_since_ms = now_ms;
-    sort(d);
+    if (d->n > 1 && d->entries[d->n - 2].room_id > room_id) { /* they come in order */
+        sort(d);
+    }
 }
 
 /* False: nothing is left to remember of it. */

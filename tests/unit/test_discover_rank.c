@@ -183,13 +183,29 @@ static void selections(void **state)
     assert_false(discover_select_same(&s, &same));
 }
 
+static void restored_in_any_order(void **state)
+{
+    (void)state;
+    static const int64_t ids[] = {5, 9, 7, 7, 12, 1, 9, 30};
+    struct discover_rank *d = discover_rank_new(TOP, GRACE);
+    for (size_t i = 0; i < ARRAY_LEN(ids); i++) {
+        discover_rank_restore(d, ids[i], 100);
+        for (size_t k = 0; k <= i; k++) {
+            assert_true(is_member(d, ids[k]));
+        }
+    }
+    size_t n;
+    (void)discover_rank_entries(d, &n);
+    assert_int_equal(n, 6);
+    discover_rank_free(d);
+}
+
 int main(int argc, char **argv)
 {
     static const struct CMUnitTest tests[] = {
-        cmocka_unit_test(comes_and_leaves),
-        cmocka_unit_test(settled),
-        cmocka_unit_test(random_lists),
-        cmocka_unit_test(selections),
+        cmocka_unit_test(comes_and_leaves),      cmocka_unit_test(settled),
+        cmocka_unit_test(random_lists),          cmocka_unit_test(selections),
+        cmocka_unit_test(restored_in_any_order),
     };
     return run_tests(argc, argv, tests, ARRAY_LEN(tests));
 }
