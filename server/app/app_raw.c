@@ -11,10 +11,13 @@
 #include "collector/wire/decode.h"
 #include "collector/wire/pack.h"
 #include "server/core/assert.h"
+#include "server/core/backoff.h"
 #include "server/core/mem.h"
+#include "server/core/rng.h"
 
 enum {
     RETRY_MS = 1000,
+    RETRY_MAX_MS = 10000,
     BACKFILL_MS = 2000, /* how late lists may show what reparse has added */
     UPKEEP_MS = 3600000,
     UPKEEP_SOON_MS = 5000, /* after a failure */
@@ -40,10 +43,12 @@ struct app_raw {
     int64_t committed;    /* in the database up to here */
     struct event **batch; /* owned references, n of BATCH_ROWS: in the statement under way */
     size_t n;
-    size_t max_rows; /* smaller while a row that is refused is looked for */
-    bool busy;       /* reading or sending */
-    bool poked;      /* there may be something behind committed */
-    bool failing;    /* told once */
+    size_t max_messages; /* of a statement; fewer while one that is refused is looked for */
+    bool busy;           /* reading or sending */
+    bool poked;          /* there may be something behind committed */
+    bool failing;        /* told once */
+    struct backoff backoff;
+    struct rng rng;
     bool closing;
     void (*closed)(void *app);
 };
@@ -122,23 +127,44 @@ static void again(void *ctx)
     read_next(r);
 }
 
+static bool begins_message(const struct app_raw *r, size_t i)
+{
+    return i == 0 || id_message(r->batch[i]->id) != id_message(r->batch[i - 1]->id);
+}
+
+static size_t count_messages(const struct app_raw *r)
+{
+    size_t n = 0;
+    for (size_t i = 0; i < r->n; i++) {
+        n += begins_message(r, i);
+    }
+    return n;
+}
+
+/* A message that does not fit is looked for and left out: it alone. Any other failure is no fault of the messages, which
+ * wait; raw_max_bytes is the limit of that. */
 static void failed(struct app_raw *r, enum err_code code, const struct err *err)
 {
-    const bool away = code == ERR_UNAVAILABLE || code == ERR_TIMEOUT || code == ERR_CANCELED ||
-                      code == ERR_RETRY || code == ERR_FULL;
-    if (!away && r->n > ID_EVENTS_PER_MESSAGE) {
-        r->max_rows = ID_EVENTS_PER_MESSAGE; /* one message at least */
-    } else if (!away) {
+    const bool refused = code == ERR_INVALID || code == ERR_TOO_BIG;
+    const size_t messages = count_messages(r);
+    int64_t delay_ms = 1;
+    if (refused && messages > 1) {
+        r->max_messages = messages / 2;
+    } else if (refused) {
         LOG(ERROR, "raw", "the database refuses a kept message: it is left out",
             KV_I64("id", r->batch[0]->id), KV_CSTR("error", err->msg));
-        stats_add(r->app->stats, STAT_RAW_DROPPED_REFUSED, 1);
+        stats_inc(r->app->stats, STAT_RAW_DROPPED_REFUSED);
         r->committed = r->batch[r->n - 1]->id;
-    } else if (!r->failing) {
+        delay_ms = RETRY_MS;
+    } else {
+        if (!r->failing) {
+            LOG(WARN, "raw", "kept messages wait for the database", KV_CSTR("error", err->msg));
+        }
         r->failing = true;
-        LOG(WARN, "raw", "kept messages wait for the database", KV_CSTR("error", err->msg));
+        delay_ms = backoff_next_ms(&r->backoff, &r->rng);
     }
     drop_batch(r);
-    loop_timer_start(&r->retry, RETRY_MS, 0);
+    loop_timer_start(&r->retry, delay_ms, 0);
 }
 
 static void on_stored(void *ctx, enum err_code code, const struct err *err,
@@ -152,7 +178,8 @@ static void on_stored(void *ctx, enum err_code code, const struct err *err,
     }
     stats_add(r->app->stats, STAT_RAW_STORED, (int64_t)db_rows_affected(rows));
     r->failing = false;
-    r->max_rows = BATCH_ROWS;
+    backoff_reset(&r->backoff);
+    r->max_messages = r->max_messages < BATCH_ROWS / 2 ? r->max_messages * 2 : BATCH_ROWS;
     r->committed = r->batch[r->n - 1]->id;
     drop_batch(r);
     spool_ack(r->spool, r->committed);
@@ -258,6 +285,18 @@ static void leave_open_message(struct app_raw *r)
     }
 }
 
+static void keep_first_messages(struct app_raw *r)
+{
+    size_t messages = 0;
+    size_t n = 0;
+    while (n < r->n && messages + begins_message(r, n) <= r->max_messages) {
+        messages += begins_message(r, n++);
+    }
+    while (r->n > n) {
+        event_unref(&r->batch[--r->n]);
+    }
+}
+
 static void on_read(void *ctx, struct event **events, size_t n)
 {
     struct app_raw *r = ctx;
@@ -275,6 +314,7 @@ static void on_read(void *ctx, struct event **events, size_t n)
         read_next(r); /* poked meanwhile? */
     } else {
         leave_open_message(r);
+        keep_first_messages(r);
         store(r);
     }
 }
@@ -290,7 +330,7 @@ static void read_next(struct app_raw *r)
     }
     r->poked = false;
     r->busy = true;
-    spool_read(r->spool, r->committed, r->max_rows, BATCH_BYTES, on_read, r);
+    spool_read(r->spool, r->committed, BATCH_ROWS, BATCH_BYTES, on_read, r);
 }
 
 static void on_written(void *ctx, struct event **events, size_t n, bool durable)
@@ -442,7 +482,9 @@ void app_raw_open(struct app *app)
     app->raw = r;
     r->app = app;
     r->packer = packer_new();
-    r->max_rows = BATCH_ROWS;
+    r->max_messages = BATCH_ROWS;
+    rng_seed_system(&r->rng);
+    backoff_init(&r->backoff, RETRY_MS, RETRY_MAX_MS, 25);
     r->batch = mem_new_array(struct event *, BATCH_ROWS);
     buf_init(&r->packed, SCRATCH_BYTES);
     loop_timer_init(&r->retry, app->loop, again, r);

@@ -119,6 +119,28 @@ def test_a_full_spool_drops_the_oldest_and_says_so(sim, danmakud, rows, postgres
     assert 10 < len(got) < 80 and all(15000 < r[3] < 30000 for r in got)  # whole ones only
 
 
+def test_only_what_is_refused_is_left_out(sim, danmakud, rows, database, postgres):
+    s = quiet_sim(sim)
+    d = danmakud(*s.args_for_rooms())
+    s.command("wait ready 1")
+    with postgres.connect(database) as c:
+        c.execute("ALTER TABLE raw_event ADD CHECK (length(body) < 20000)")
+        c.execute("ALTER TABLE raw_event RENAME TO elsewhere")
+        noise = base64.b64encode(os.urandom(60000)).decode()
+        for i in range(40):
+            emit(s, {"cmd": "BEFORE", "n": i})
+        emit(s, {"cmd": "LARGE", "data": noise[:60000]})  # of several parts
+        for i in range(40):
+            emit(s, {"cmd": "AFTER", "n": i})
+        wait_for("all of them", lambda: d.metric("danmakud_raw_messages_total") == 81)
+        wait_for("it to wait", lambda: "kept messages wait for the database" in json.dumps(d.log_text()))
+        c.execute("ALTER TABLE elsewhere RENAME TO raw_event")
+    stored(d, 80)
+    assert [r[0] for r in kept(rows)] == 40 * ["BEFORE"] + 40 * ["AFTER"]
+    assert d.metric("danmakud_raw_dropped_total") == 1
+    assert json.dumps(d.log_text()).count("refuses a kept message") == 1
+
+
 def test_old_days_are_dropped(danmakud, rows):
     d = danmakud()
     wait_for("the days ahead", lambda: rows("SELECT count(*) FROM pg_inherits WHERE inhparent = 'raw_event'::regclass") == [(5,)])
