@@ -227,6 +227,12 @@ static void on_nav(void *ctx, const struct request_result *result)
 {
     struct upstream *u = ctx;
     struct err err;
+    if (u->id
+            .nav_stale) { /* once per reload: what comes then, an error too, is of the new cookies */
+        u->id.nav_stale = false;
+        request_new_internal(u, API_NAV, on_nav, u);
+        return;
+    }
     const enum err_code rc = take_nav(u, result, &err);
     u->id.asking_nav = false;
     if (rc != ERR_OK) {
@@ -288,6 +294,7 @@ void identity_load_cookies(struct upstream *u)
     u->id.login_told = false;
     u->id.uid = 0;
     u->id.key_until_ms = 0; /* who we are is asked again with the key */
+    u->id.nav_stale = u->id.asking_nav;
     u->id.generation++;
     if (u->cookie_file[0] == '\0') {
         cookies_deinit(&u->id.cookies);

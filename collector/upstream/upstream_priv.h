@@ -114,6 +114,7 @@ struct identity {
     bool login_told;
     int64_t uid;
     bool asking_buvid, asking_nav;
+    bool nav_stale;  /* what is being asked for may be told of cookies that were replaced since */
     bool saving;     /* a write of the device id is under way */
     bool save_again; /* it has changed since */
 };

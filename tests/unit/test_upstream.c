@@ -458,6 +458,50 @@ static void a_login_that_expired(void **state)
     assert_non_null(strstr(f->err.msg, "-101"));
 }
 
+/* SIGHUP while upstream is asked who the old cookies are: what it says then is not said of the new ones. */
+static void cookies_replaced_while_asking(void **state)
+{
+    struct upstream_rig *f = rig(state);
+    struct upstream_info info;
+    upr_identity(f); /* nobody is logged in, whatever the cookies */
+    fake_web_answer(f->web, UPR_DANMU, 200, DANMU);
+    write_cookies(f, "SESSDATA=old");
+    upr_close(f);
+    f->opts.cookie_file = str_of(f->cookie_path);
+    upr_open(f);
+    upr_danmu(f, 1);
+    for (unsigned i = 0; i < 2000 && fake_web_n(f->web, UPR_NAV) == 0; i++) {
+        upr_turns(f, 1);
+    }
+    assert_true(upr_sent(f, UPR_NAV, "SESSDATA=old"));
+    write_cookies(f, "SESSDATA=new");
+    nav_says(f, "\"code\":0,\"data\":{\"isLogin\":true,\"mid\":5");
+    upstream_reload(f->up);
+    upr_wait(f);
+    assert_int_equal(f->code, ERR_OK);
+    assert_int_equal(f->danmu.uid, 5);
+    assert_true(upr_sent(f, UPR_NAV, "SESSDATA=new"));
+    assert_true(upr_sent(f, UPR_DANMU, "SESSDATA=new"));
+    assert_int_equal(fake_web_n(f->web, UPR_NAV), 2);
+    assert_int_equal(upr_logged(f, "does not take the login"), 0);
+    upstream_info(f->up, &info);
+    assert_false(info.login_expired);
+}
+
+static void closed_while_asking_again(void **state)
+{
+    struct upstream_rig *f = rig(state);
+    upr_identity(f);
+    fake_web_answer(f->web, UPR_NAV, FAKE_WEB_SILENCE, "");
+    upr_danmu(f, 1);
+    for (unsigned i = 0; i < 2000 && fake_web_n(f->web, UPR_NAV) == 0; i++) {
+        upr_turns(f, 1);
+    }
+    upstream_reload(f->up);
+    upr_close(f);
+    assert_int_equal(f->code, ERR_CANCELED);
+}
+
 static void cookie_files_of_no_use(void **state)
 {
     struct upstream_rig *f = rig(state);
@@ -508,6 +552,8 @@ int main(int argc, char **argv)
         CASE(device_id_that_cannot_be_kept),
         CASE(logged_in),
         CASE(a_login_that_expired),
+        CASE(cookies_replaced_while_asking),
+        CASE(closed_while_asking_again),
         CASE(cookie_files_of_no_use),
     };
     return run_tests(argc, argv, tests, ARRAY_LEN(tests));
