@@ -132,9 +132,14 @@ static struct str put(char **at, struct str text)
     return copy;
 }
 
-static bool is_wanted(const struct upstream_danmu *info, size_t i)
+/* The common host is left out if there is another: it may be named several times, with different ports. */
+static bool has_other_host(const struct upstream_danmu *info)
 {
-    return info->n_hosts == 1 || !str_eq(info->hosts[i].host, common_host);
+    bool other = false;
+    for (size_t i = 0; i < info->n_hosts && !other; i++) {
+        other = !str_eq(info->hosts[i].host, common_host);
+    }
+    return other;
 }
 
 /* NULL: no memory (its size is upstream's). */
@@ -142,6 +147,7 @@ static struct kept *kept_new(struct endpoint_upstream *e, int64_t room_id,
                              const struct upstream_danmu *info)
 {
     struct kept *k = mem_new(struct kept);
+    const bool no_common = has_other_host(info);
     size_t len = info->token.len + info->buvid.len;
     for (size_t i = 0; i < info->n_hosts; i++) {
         len += info->hosts[i].host.len;
@@ -160,7 +166,7 @@ static struct kept *kept_new(struct endpoint_upstream *e, int64_t room_id,
     k->buvid = put(&at, info->buvid);
     for (size_t i = 0; i < info->n_hosts; i++) {
         const struct upstream_host *from = &info->hosts[i];
-        if (is_wanted(info, i)) {
+        if (!no_common || !str_eq(from->host, common_host)) {
             k->hosts[k->n_hosts++] = (struct endpoint_host){
                 .host = put(&at, from->host),
                 .ports = {[TRANSPORT_TCP] = from->tcp,

@@ -14,6 +14,10 @@
 #define TCP_ONLY                                                                                   \
     "{\"code\":0,\"data\":{\"token\":\"t2\",\"host_list\":["                                       \
     "{\"host\":\"broadcastlv.chat.bilibili.com\",\"port\":2243}]}}"
+#define COMMON_ONLY                                                                                \
+    "{\"code\":0,\"data\":{\"token\":\"t3\",\"host_list\":["                                       \
+    "{\"host\":\"broadcastlv.chat.bilibili.com\",\"port\":2243,\"wss_port\":443},"                 \
+    "{\"host\":\"broadcastlv.chat.bilibili.com\",\"port\":2244,\"wss_port\":444}]}}"
 
 struct told {
     bool done;
@@ -162,6 +166,16 @@ static void the_common_host_is_better_than_none(void **state)
     assert_int_equal(a.code, ERR_OK);
     assert_int_equal(a.kind, TRANSPORT_TCP);
     assert_string_equal(a.host, "broadcastlv.chat.bilibili.com");
+    /* The same host twice is no other host. */
+    fake_web_answer(f->rig->web, UPR_DANMU, 200, COMMON_ONLY);
+    a = ask(f, (struct endpoint_ask){.room_id = 11});
+    assert_int_equal(a.code, ERR_OK);
+    assert_string_equal(a.host, "broadcastlv.chat.bilibili.com");
+    const uint16_t first = a.port;
+    a = ask(f, (struct endpoint_ask){.room_id = 11, .attempt = 1});
+    assert_int_equal(a.code, ERR_OK);
+    assert_int_equal(a.port + first, 443 + 444);
+    fake_web_answer(f->rig->web, UPR_DANMU, 200, TCP_ONLY);
     /* Nothing that the configured order could use. */
     endpoint_upstream_stop(f->e);
     endpoint_upstream_free(f->e);
