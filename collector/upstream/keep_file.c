@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "server/core/assert.h"
@@ -104,12 +105,29 @@ void keep_file_write(struct loop *loop, const char *path, struct str text, keep_
     ASSERT(rc == 0);
 }
 
+/* A FIFO without a writer would block the loop for ever, a device have no end: neither is read. */
+static enum err_code open_regular(const char *path, int *ret, struct err *err)
+{
+    struct stat st;
+    const int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+    if (fd < 0) {
+        return err_set_sys(err, errno == ENOENT ? ERR_NOT_FOUND : ERR_IO, errno, "open");
+    }
+    if (fstat(fd, &st) != 0 || !S_ISREG(st.st_mode)) {
+        (void)close(fd);
+        return err_set(err, ERR_IO, "it is not a regular file");
+    }
+    *ret = fd;
+    return ERR_OK;
+}
+
 enum err_code keep_file_read(const char *path, size_t max, struct buf *out, struct err *err)
 {
     struct buf text;
-    const int fd = open(path, O_RDONLY | O_CLOEXEC);
-    if (fd < 0) {
-        return err_set_sys(err, errno == ENOENT ? ERR_NOT_FOUND : ERR_IO, errno, "open");
+    int fd = -1;
+    const enum err_code rc = open_regular(path, &fd, err);
+    if (rc != ERR_OK) {
+        return rc;
     }
     ssize_t n = 1;
     buf_init(&text, max + 1);

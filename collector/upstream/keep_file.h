@@ -20,6 +20,6 @@ typedef void(keep_file_fn)(void *ctx, enum err_code code, const struct err *err)
 void keep_file_write(struct loop *loop, const char *path, struct str text, keep_file_fn *done,
                      void *ctx);
 /* At once, so at the start only or where the configuration is read. ERR_NOT_FOUND: no such file; ERR_TOO_BIG: longer
- * than max; ERR_IO. *out is initialised on success only. */
+ * than max; ERR_IO: also what is no regular file (a FIFO, a device, a folder). *out is initialised on success only. */
 MUST_CHECK enum err_code keep_file_read(const char *path, size_t max, struct buf *out,
                                         struct err *err);

@@ -333,6 +333,10 @@ static void kept_files(void **state)
     buf_deinit(&text);
     assert_int_equal(keep_file_read(k.path, 6, &text, &err), ERR_TOO_BIG);
     assert_int_equal(keep_file_read(k.dir.path, 100, &text, &err), ERR_IO);
+    tmp_path(&k.dir, "fifo", other);
+    assert_int_equal(mkfifo(other, 0600), 0);
+    assert_int_equal(keep_file_read(other, 100, &text, &err), ERR_IO); /* at once */
+    assert_string_equal(err.msg, "it is not a regular file");
     assert_int_equal(stat(k.path, &st), 0);
     assert_int_equal(st.st_mode & 0777, 0600);
     tmp_path(&k.dir, "f.new", other);
