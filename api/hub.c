@@ -26,6 +26,7 @@ struct hub *hub_new(struct api *a)
     list_init(&h->streams);
     list_init(&h->line);
     rng_seed_system(&h->rng);
+    h->resumes = resume_line_new(a, &h->rng);
     loop_timer_init(&h->flush, a->opts.loop, on_flush, h);
     loop_timer_init(&h->slice, a->opts.loop, on_slice, h);
     feed_reader_init(&h->reader, a->opts.feed, feed_head(a->opts.feed), on_published, h);
@@ -48,6 +49,7 @@ void hub_free(struct hub *h)
     feed_reader_deinit(&h->reader);
     frame_unref(&h->heartbeat);
     gap_log_free(h->gaps);
+    resume_line_free(h->resumes);
     mem_free(h);
 }
 

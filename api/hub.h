@@ -38,6 +38,7 @@ enum {
     HUB_SLICE = 512, /* streams looked through per turn of the loop */
     HUB_SCAN_MAX = 4096,
     HUB_READS_MAX = 3,
+    HUB_RESUMES_MAX = 2, /* questions for the gaps of streams that resume */
     HUB_PAGES_MAX = 256,
     HUB_PAGE_EVENTS = 200,      /* the first page of a stream, and each one of a slow client */
     HUB_PAGE_EVENTS_MAX = 2000, /* of a quick one: a few ms to read from the rows, under 1 MB */

@@ -19,11 +19,28 @@ struct gap_log {
     uint64_t head;
 };
 
-/* What one stream has to be told first. */
+/* A question to the database. It stays taken until the answer when its stream leaves: the database is still busy with it. */
+struct turn {
+    struct resume_line *line;
+    struct stream_resume *resume; /* NULL: its stream has left */
+    bool busy;
+};
+
+struct resume_line {
+    struct api *api;     /* borrowed */
+    struct rng *rng;     /* borrowed */
+    struct list waiting; /* stream_resume.node */
+    struct turn turns[HUB_RESUMES_MAX];
+    struct loop_timer rest; /* nobody asks: the database is away, or took no question */
+};
+
+/* What one stream has to be told first: it waits in the line, or its turn is there, or `again` is armed. */
 struct stream_resume {
     struct stream *stream; /* borrowed: it owns this */
+    struct list_node node;
+    struct turn *turn;
     struct ledger ledger;
-    struct loop_timer again;
+    struct loop_timer again; /* its question failed */
     struct buf text;
 };
 
@@ -131,9 +148,55 @@ struct frame *stream_gaps_next(struct stream *s)
 
 /* ---- resuming ---- */
 
+static void serve(void *ctx);
+
+struct resume_line *resume_line_new(struct api *a, struct rng *rng)
+{
+    struct resume_line *line = mem_new(struct resume_line);
+    line->api = a;
+    line->rng = rng;
+    list_init(&line->waiting);
+    loop_timer_init(&line->rest, a->opts.loop, serve, line);
+    for (size_t i = 0; i < HUB_RESUMES_MAX; i++) {
+        line->turns[i].line = line;
+    }
+    return line;
+}
+
+void resume_line_free(struct resume_line *line)
+{
+    for (size_t i = 0; line != NULL && i < HUB_RESUMES_MAX; i++) {
+        if (line->turns[i].busy) {
+            db_forget(line->api->opts.db, &line->turns[i]);
+        }
+    }
+    if (line != NULL) {
+        loop_timer_stop(&line->rest);
+    }
+    mem_free(line);
+}
+
+static void count_waiting(const struct resume_line *line)
+{
+    stats_set(line->api->opts.stats, STAT_STREAM_RESUMES_WAITING, (int64_t)line->waiting.n);
+}
+
+/* Not all at the same time: what failed for one failed for many. */
+static void try_later(struct resume_line *line, struct loop_timer *timer)
+{
+    stats_inc(line->api->opts.stats, STAT_STREAM_RESUME_RETRIES);
+    loop_timer_start(timer, rng_between(line->rng, HUB_DOWN_MS, HUB_DOWN_MS * 3 / 2), 0);
+}
+
 static void resume_free(struct stream *s)
 {
     struct stream_resume *r = s->resume;
+    struct resume_line *line = s->hub->resumes;
+    if (r->turn != NULL) {
+        r->turn->resume = NULL;
+    }
+    list_remove(&line->waiting, &r->node);
+    count_waiting(line);
     loop_timer_stop(&r->again);
     ledger_deinit(&r->ledger);
     buf_deinit(&r->text);
@@ -161,29 +224,76 @@ static void tell(struct stream *s, const struct db_rows *rows)
 static void resume_read(void *ctx, enum err_code code, const struct err *err ATTR_UNUSED,
                         const struct db_rows *rows)
 {
-    struct stream_resume *r = ctx;
-    if (code == ERR_OK) {
-        tell(r->stream, rows);
-    } else {
-        loop_timer_start(&r->again, HUB_DOWN_MS, 0);
+    struct turn *turn = ctx;
+    struct resume_line *line = turn->line;
+    struct stream_resume *r = TAKE_PTR(turn->resume);
+    turn->busy = false;
+    if (r != NULL) {
+        r->turn = NULL;
+        if (code == ERR_OK) {
+            tell(r->stream, rows);
+        } else {
+            try_later(line, &r->again);
+        }
     }
+    serve(line);
 }
 
-static void ask(void *ctx)
+static bool ask(struct turn *turn, struct stream_resume *r)
 {
-    struct stream_resume *r = ctx;
-    struct db *db = r->stream->hub->api->opts.db;
+    struct db *db = turn->line->api->opts.db;
     struct db_arg args[LEDGER_ARGS];
     struct err err;
-    if (!ledger_needs_rows(&r->ledger)) {
-        tell(r->stream, NULL);
-        return;
-    }
     size_t n = ledger_args(&r->ledger, args);
-    if (!db_is_up(db) ||
-        db_query(db, sql_stmt(ledger_sql(&r->ledger)), args, n, resume_read, r, &err) != ERR_OK) {
-        loop_timer_start(&r->again, HUB_DOWN_MS, 0);
+    if (!db_is_up(db) || db_query(db, sql_stmt(ledger_sql(&r->ledger)), args, n, resume_read, turn,
+                                  &err) != ERR_OK) {
+        return false;
     }
+    turn->busy = true;
+    turn->resume = r;
+    r->turn = turn;
+    return true;
+}
+
+static struct turn *free_turn(struct resume_line *line)
+{
+    for (size_t i = 0; i < HUB_RESUMES_MAX; i++) {
+        if (!line->turns[i].busy) {
+            return &line->turns[i];
+        }
+    }
+    return NULL;
+}
+
+/* Those whose turn it is ask. For whom memory has come to know it all meanwhile, nobody has to be asked. */
+static void serve(void *ctx)
+{
+    struct resume_line *line = ctx;
+    struct list_node *node;
+    struct turn *turn;
+    size_t n = 0;
+    while (!loop_timer_armed(&line->rest) && (node = list_first(&line->waiting)) != NULL &&
+           (turn = free_turn(line)) != NULL) {
+        struct stream_resume *r = CONTAINER_OF(node, struct stream_resume, node);
+        if (n++ == HUB_SLICE) {
+            loop_timer_start(&line->rest, 0, 0);
+        } else if (!ledger_needs_rows(&r->ledger)) {
+            tell(r->stream, NULL);
+        } else if (ask(turn, r)) {
+            list_remove(&line->waiting, node);
+        } else {
+            try_later(line, &line->rest);
+        }
+    }
+    count_waiting(line);
+}
+
+static void stand_in_line(void *ctx)
+{
+    struct stream_resume *r = ctx;
+    struct resume_line *line = r->stream->hub->resumes;
+    list_push_back(&line->waiting, &r->node);
+    serve(line);
 }
 
 void stream_gaps_resume(struct stream *s, int64_t resume_id)
@@ -193,16 +303,19 @@ void stream_gaps_resume(struct stream *s, int64_t resume_id)
     s->resume = r;
     r->stream = s;
     buf_init(&r->text, ALL_LIMIT);
-    loop_timer_init(&r->again, a->opts.loop, ask, r);
+    loop_timer_init(&r->again, a->opts.loop, stand_in_line, r);
     ledger_init(&r->ledger, a, s->filter.rooms, s->filter.n_rooms, id_ts_ms(resume_id), INT64_MAX,
                 true);
-    ask(r);
+    if (ledger_needs_rows(&r->ledger)) {
+        stand_in_line(r);
+    } else {
+        tell(s, NULL);
+    }
 }
 
 void stream_gaps_deinit(struct stream *s)
 {
     if (s->resume != NULL) {
-        db_forget(s->hub->api->opts.db, s->resume);
         resume_free(s);
     }
     frame_unref(&s->missed);

@@ -74,10 +74,11 @@ struct hub {
     struct list streams;
     struct list line;
     size_t n_reads;
-    size_t n_pages;          /* streams in READ or PAGE */
-    size_t n_held;           /* events that they may hold */
-    struct frame *heartbeat; /* owned */
-    struct gap_log *gaps;    /* owned */
+    size_t n_pages;              /* streams in READ or PAGE */
+    size_t n_held;               /* events that they may hold */
+    struct frame *heartbeat;     /* owned */
+    struct gap_log *gaps;        /* owned */
+    struct resume_line *resumes; /* owned */
     struct feed_reader reader;
     struct loop_timer flush;
     struct loop_timer slice;

@@ -32,6 +32,11 @@ static int64_t op_committed(void *ctx)
     return ((struct api_app *)ctx)->mark;
 }
 
+static int64_t op_coverage_known(void *ctx, int64_t room_id ATTR_UNUSED)
+{
+    return ((struct api_app *)ctx)->coverage_known;
+}
+
 static bool op_ready(void *ctx, const char **ret_reason)
 {
     struct api_app *a = ctx;
@@ -125,6 +130,7 @@ void api_app_listen(struct api_app *a, struct db *db, bool local_only)
         .ops = {.room = op_room,
                 .each_room = op_each,
                 .committed = op_committed,
+                .coverage_known = op_coverage_known,
                 .ready = op_ready,
                 .room_add = op_add,
                 .rooms_set = op_set,

@@ -47,9 +47,10 @@ struct api_app {
     struct api_room rooms[API_APP_ROOMS]; /* collected; ascending */
     size_t n_rooms;
     struct api_app_change change;
-    int64_t mark;          /* ops.committed */
-    const char *unready;   /* reason, or NULL */
-    struct event **events; /* owned; a reference each to everything published */
+    int64_t mark;           /* ops.committed */
+    int64_t coverage_known; /* ops.coverage_known, of every room: 0 */
+    const char *unready;    /* reason, or NULL */
+    struct event **events;  /* owned; a reference each to everything published */
     size_t n;
     bool closed;
     /* Of the last request */

@@ -11,7 +11,7 @@
 #include "server/core/mem.h"
 #include "tests/support/test.h"
 
-enum { MAX_COLS = 24, MAX_ROOMS = 200, MAX_TOKENS = 16, MAX_MINUTES = 256 };
+enum { MAX_COLS = 24, MAX_ROOMS = 200, MAX_TOKENS = 16, MAX_MINUTES = 256, MAX_GAPS = 16 };
 
 struct cell {
     bool null;
@@ -44,6 +44,12 @@ struct minute {
     int64_t danmaku;
 };
 
+struct gap {
+    int64_t room_id;
+    int64_t from_ms;
+    int64_t to_ms;
+};
+
 struct query {
     struct list_node node;
     enum sql which;
@@ -66,9 +72,14 @@ struct db {
     size_t n_tokens;
     struct minute minutes[MAX_MINUTES];
     size_t n_minutes;
+    struct gap gaps[MAX_GAPS];
+    size_t n_gaps;
     int64_t mark;
     struct list queries;
     size_t n_queries;
+    size_t n_coverage; /* of SQL_COVERAGE_*: in all, unanswered, and the most of those */
+    size_t now_coverage;
+    size_t most_coverage;
     bool down;
     bool held;
     enum err_code fail;
@@ -163,6 +174,12 @@ void db_fake_minute(struct db *db, int64_t room_id, int64_t minute, int64_t danm
     db->minutes[db->n_minutes++] = (struct minute){room_id, minute, danmaku};
 }
 
+void db_fake_gap(struct db *db, int64_t room_id, int64_t from_ms, int64_t to_ms)
+{
+    assert_true(db->n_gaps < MAX_GAPS);
+    db->gaps[db->n_gaps++] = (struct gap){room_id, from_ms, to_ms};
+}
+
 void db_fake_mark(struct db *db, int64_t minute)
 {
     db->mark = minute;
@@ -189,6 +206,16 @@ void db_fake_hold(struct db *db, bool hold)
 size_t db_fake_n_queries(const struct db *db)
 {
     return db->n_queries;
+}
+
+size_t db_fake_most_coverage(const struct db *db)
+{
+    return db->most_coverage;
+}
+
+size_t db_fake_n_coverage(const struct db *db)
+{
+    return db->n_coverage;
 }
 
 size_t db_fake_n_waiting(const struct db *db)
@@ -362,6 +389,34 @@ static void count_events(struct db *db, const struct query *q, struct db_rows *r
     }
 }
 
+/* Gaps of the link. Every room was collected from the beginning. */
+static void coverage(struct db *db, const struct query *q, struct db_rows *r)
+{
+    for (size_t i = 0; i < q->args[0].n && q->which == SQL_COVERAGE_ROOMS; i++) {
+        struct cell *c = add_row(r, SPAN_COL_EXTRA + 1);
+        put(&c[SPAN_COL_ROOM_ID], q->args[0].i64s[i]);
+        put(&c[SPAN_COL_SOURCE], -1);
+        put(&c[SPAN_COL_FROM_MS], 0);
+    }
+    for (size_t i = 0; i < db->n_gaps; i++) {
+        const struct gap *g = &db->gaps[i];
+        if (in_array(&q->args[0], g->room_id) && g->from_ms < q->args[2].i64 &&
+            g->to_ms > q->args[1].i64) {
+            struct cell *c = add_row(r, SPAN_COL_EXTRA + 1);
+            put(&c[SPAN_COL_ROOM_ID], g->room_id);
+            put(&c[SPAN_COL_SOURCE], 0);
+            put(&c[SPAN_COL_FROM_MS], g->from_ms);
+            put(&c[SPAN_COL_TO_MS], g->to_ms);
+            put_text(&c[SPAN_COL_CAUSE], STR("down"));
+        }
+    }
+}
+
+static bool is_coverage(enum sql which)
+{
+    return which == SQL_COVERAGE_ROOMS || which == SQL_COVERAGE_ALL;
+}
+
 static void tokens(struct db *db, struct db_rows *r)
 {
     for (size_t i = 0; i < db->n_tokens; i++) {
@@ -399,6 +454,10 @@ static void fill(struct db *db, const struct query *q, struct db_rows *r)
     case SQL_COUNT_ALL:
         count_events(db, q, r);
         return;
+    case SQL_COVERAGE_ROOMS:
+    case SQL_COVERAGE_ALL:
+        coverage(db, q, r);
+        return;
     case SQL_AMENDS:
         return; /* nothing was amended */
     case SQL_TOKENS:
@@ -426,6 +485,7 @@ static void answer(struct db *db, struct query *q)
         (void)err_set(&err, code, "fake");
     }
     list_remove(&db->queries, &q->node);
+    db->now_coverage -= is_coverage(q->which);
     if (done != NULL) {
         done(ctx, code, &err, code == ERR_OK ? &r : NULL);
     }
@@ -488,6 +548,12 @@ enum err_code db_query(struct db *db, const struct db_stmt *stmt, const struct d
         q->args[i].text.ptr = copy(args[i].text.ptr, args[i].text.len);
     }
     db->n_queries++;
+    if (is_coverage(q->which)) {
+        db->n_coverage++;
+        db->now_coverage++;
+        db->most_coverage =
+            db->now_coverage > db->most_coverage ? db->now_coverage : db->most_coverage;
+    }
     list_push_back(&db->queries, &q->node);
     if (!db->held) {
         loop_timer_start(&db->timer, 0, 0);

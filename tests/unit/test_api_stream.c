@@ -553,6 +553,156 @@ static void test_many(void **state)
     free(c);
 }
 
+/* What a client that resumes gets: every event behind its id once and in order, and each gap once. */
+struct resumer {
+    struct sse_client sse;
+    bool all;    /* rooms */
+    size_t seen; /* events before this place were told, or are not for it */
+    size_t gaps;
+};
+
+static void resumer_take(struct fixture *f, struct resumer *r)
+{
+    while (sse_try(&f->app, &r->sse)) {
+        int64_t id;
+        if (strcmp(r->sse.event, "gap") == 0) { /* one frame for each */
+            r->gaps++;
+            assert_non_null(
+                strstr(r->sse.data, r->all && r->gaps == 2 ? "\"room_id\":7," : "\"room_id\":6,"));
+            continue;
+        }
+        assert_true(str_to_i64(str_of(r->sse.id), &id));
+        while (!r->all && f->app.events[r->seen]->room_id != ROOM) {
+            r->seen++;
+        }
+        assert_true(id == f->app.events[r->seen++]->id);
+    }
+}
+
+static void resumers_turn(struct fixture *f, struct resumer *all, size_t n)
+{
+    clock_fake_advance(&f->app.clock, 50);
+    http_client_turn(f->app.loop);
+    for (size_t i = 0; i < n; i++) {
+        resumer_take(f, &all[i]);
+    }
+}
+
+/* As after a restart: memory knows nothing of the time before, and the database has a gap of each room. */
+static void forget_coverage(struct fixture *f)
+{
+    f->app.coverage_known = API_APP_NOW;
+    db_fake_gap(f->db, ROOM, API_APP_NOW - 1800000, API_APP_NOW - 1700000);
+    db_fake_gap(f->db, OTHER, API_APP_NOW - 900000, API_APP_NOW - 800000);
+}
+
+/* After a restart every client comes back and has to be told its gaps: a few ask at a time, others have the database too. */
+static void test_many_resume(void **state)
+{
+    struct fixture *f = *state;
+    enum { N = 200, EVENTS = 150 };
+    struct resumer *all = calloc(N, sizeof(*all));
+    forget_coverage(f);
+    for (int i = 0; i < EVENTS; i++) {
+        say(f, i % 3 == 1 ? OTHER : ROOM, 1);
+    }
+    commit(f, EVENTS - 20);
+    db_fake_hold(f->db, true);
+    for (size_t i = 0; i < N; i++) {
+        all[i].all = i % 2 == 0;
+        all[i].seen = 1;
+        open_at(f, &all[i].sse, all[i].all ? "" : "?rooms=6", f->app.events[0]->id);
+    }
+    turns(f, QUIET_TURNS);
+    assert_int_equal(db_fake_n_coverage(f->db), HUB_RESUMES_MAX);
+    assert_int_equal(stats_get(f->app.stats, STAT_STREAM_RESUMES_WAITING), N - HUB_RESUMES_MAX);
+    clock_fake_advance(&f->app.clock, HUB_HEARTBEAT_MS);
+    turns(f, QUIET_TURNS);
+    for (size_t i = 0; i < N; i++) { /* those who wait are not left without a sign */
+        struct str in = http_client_received(all[i].sse.http);
+        assert_non_null(memmem(in.ptr, in.len, ": hb\n\n", 6));
+    }
+    db_fake_up(f->db, false); /* what is under way fails; nobody asks */
+    db_fake_hold(f->db, false);
+    for (int t = 0; t < 100; t++) {
+        resumers_turn(f, all, N);
+    }
+    assert_int_equal(db_fake_n_coverage(f->db), HUB_RESUMES_MAX);
+    assert_in_range(stats_get(f->app.stats, STAT_STREAM_RESUME_RETRIES), HUB_RESUMES_MAX, 10);
+    db_fake_up(f->db, true);
+    bool done = false;
+    for (int t = 0; t < HTTP_WAIT_TURNS && !done; t++) {
+        if (t % 50 == 25) {
+            db_fake_fail(f->db, ERR_FULL);
+        }
+        resumers_turn(f, all, N);
+        done = true;
+        for (size_t i = 0; i < N; i++) {
+            done = done && all[i].seen == EVENTS && all[i].gaps == (all[i].all ? 2 : 1);
+        }
+    }
+    assert_true(done);
+    assert_int_equal(db_fake_most_coverage(f->db), HUB_RESUMES_MAX);
+    assert_int_equal(stats_get(f->app.stats, STAT_STREAM_RESUMES_WAITING), 0);
+    for (int t = 0; t < 60; t++) {
+        resumers_turn(f, all, N);
+    }
+    for (size_t i = 0; i < N; i++) { /* nothing was told again */
+        assert_int_equal(all[i].seen, EVENTS);
+        assert_int_equal(all[i].gaps, all[i].all ? 2 : 1);
+        sse_close(&all[i].sse);
+    }
+    free(all);
+}
+
+/* Clients leave, or the service ends, at whatever point of that: nobody is called back, and no turn is lost. */
+static void test_resume_cut_at_every_turn(void **state)
+{
+    enum { N = 6, CUTS = 12 };
+    for (unsigned cut = 0; cut < 2 * CUTS; cut++) {
+        struct fixture *f = *state;
+        struct resumer all[N + 1] = {0};
+        struct resumer *last = &all[N];
+        bool ends = cut >= CUTS;
+        forget_coverage(f);
+        say(f, ROOM, 20);
+        db_fake_hold(f->db, cut % 2 == 0);
+        for (size_t i = 0; i < N; i++) {
+            char id[64];
+            (void)snprintf(id, sizeof(id), "Last-Event-ID: %lld\r\n",
+                           (long long)f->app.events[0]->id);
+            sse_open(&f->app, &all[i].sse, STREAM, id);
+        }
+        turns(f, cut % CUTS);
+        if (ends) {
+            api_quiesce(f->app.api);
+        }
+        for (size_t i = 0; i < N; i++) {
+            sse_close(&all[i].sse);
+        }
+        for (int i = 0; i < 3 && !ends; i++) { /* it is found out when something is sent */
+            turns(f, QUIET_TURNS);
+            say(f, ROOM, 1);
+        }
+        assert_in_range(db_fake_most_coverage(f->db), 0, HUB_RESUMES_MAX);
+        if (!ends) {
+            db_fake_hold(f->db, false);
+            last->all = true;
+            last->seen = 1;
+            open_at(f, &last->sse, "", f->app.events[0]->id);
+            for (int t = 0; t < 500 && (last->gaps < 2 || last->seen < f->app.n); t++) {
+                resumers_turn(f, last, 1);
+            }
+            assert_int_equal(last->gaps, 2);
+            assert_int_equal(last->seen, f->app.n);
+            assert_in_range(db_fake_most_coverage(f->db), 1, HUB_RESUMES_MAX);
+            sse_close(&last->sse);
+        }
+        (void)teardown(state);
+        (void)setup(state);
+    }
+}
+
 /* Random clients that come, go and resume while events flow and the database follows, stops and comes back. */
 struct walker {
     struct sse_client sse;
@@ -684,6 +834,8 @@ int main(int argc, char **argv)
         cmocka_unit_test_setup_teardown(test_heartbeat_and_rotation, setup, teardown),
         cmocka_unit_test_setup_teardown(test_too_many, setup, teardown),
         cmocka_unit_test_setup_teardown(test_many, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_many_resume, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_resume_cut_at_every_turn, setup, teardown),
         cmocka_unit_test_setup_teardown(test_everybody_sees_everything, setup, teardown),
         cmocka_unit_test_setup_teardown(test_quiesce, setup, teardown),
     };
