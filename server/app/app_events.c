@@ -80,8 +80,8 @@ static void on_evict(void *ctx, const struct event *e)
         (app->spool != NULL && spool_has(app->spool, e->id))) {
         return;
     }
-    if (app->spool != NULL && e->id > app->overflowed_id && e->id <= spool_dropped_id(app->spool)) {
-        return; /* its segment is being dropped: the report that comes counts it */
+    if (app->spool != NULL && spool_dropping(app->spool, e->id)) {
+        return; /* the report that comes counts it */
     }
     stats_inc(app->stats, STAT_EVENTS_LOST);
     const struct spool_dropped one = {

@@ -489,9 +489,16 @@ int64_t spool_last_id(const struct spool *s)
     return s->disk_id;
 }
 
-int64_t spool_dropped_id(const struct spool *s)
+bool spool_dropping(const struct spool *s, int64_t id)
 {
-    return s->dropped_id;
+    for (struct list_node *node = list_first(&s->doomed); node != NULL;
+         node = list_next(&s->doomed, node)) {
+        const struct spool_segment *seg = CONTAINER_OF(node, struct spool_segment, node);
+        if (seg->dropped && !seg->reported && id >= seg->first_id && id <= seg->last_id) {
+            return true;
+        }
+    }
+    return false;
 }
 
 bool spool_has(const struct spool *s, int64_t id)

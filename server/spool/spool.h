@@ -121,6 +121,5 @@ int64_t spool_last_id(const struct spool *s); /* newest id on disk, 0: none */
  * degraded, was dropped, or has not been told by on_written. Remembers 256 intervals; past that it may say false although
  * the event is there. */
 bool spool_has(const struct spool *s, int64_t id);
-int64_t
-spool_dropped_id(const struct spool
-                     *s); /* newest id of what overflow drops; reported when it has been counted */
+/* Is the event in a segment that overflow drops, and on_dropped has not told of it yet? It will. */
+bool spool_dropping(const struct spool *s, int64_t id);
