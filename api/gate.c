@@ -40,11 +40,16 @@ static bool has_scope(struct api *a, struct http_req *req, unsigned scopes, unsi
     }
     char name[TOKEN_SCOPES_TEXT_MAX];
     char challenge[TOKEN_SCOPES_TEXT_MAX + 80];
-    char detail[TOKEN_SCOPES_TEXT_MAX + 32];
+    char detail[2 * TOKEN_SCOPES_TEXT_MAX + 96];
     (void)token_scopes_text(needed, name);
     (void)snprintf(challenge, sizeof(challenge),
                    "Bearer realm=\"danmakud\", error=\"insufficient_scope\", scope=\"%s\"", name);
-    (void)snprintf(detail, sizeof(detail), "this needs the scope %s", name);
+    (void)snprintf(detail, sizeof(detail),
+                   auth_has_tokens(a->auth)
+                       ? "this needs the scope %s"
+                       : "this needs a token with the scope %s: danmakud token add NAME "
+                         "--scopes=read,stream,%s",
+                   name, name);
     refuse_auth(a, req, challenge, PROBLEM_FORBIDDEN, detail);
     return false;
 }

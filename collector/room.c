@@ -486,7 +486,8 @@ static void on_endpoint(void *ctx, enum err_code code, const struct endpoint *ep
         maybe_closed(r);
         return;
     }
-    if (code == ERR_UNAVAILABLE || code == ERR_FORBIDDEN || code == ERR_FULL) {
+    if (code == ERR_UNAVAILABLE || code == ERR_FORBIDDEN || code == ERR_FULL ||
+        code == ERR_CANCELED) {
         room_end(r, CLOSE_UPSTREAM, err ? err->msg : "");
     } else if (code != ERR_OK) {
         room_end(r, CLOSE_ENDPOINT, err ? err->msg : "");

@@ -197,7 +197,9 @@ static void host_away(struct request *r)
     h->away = true;
     if (log_limit(&h->limit, loop_now_ms(r->up->loop), LOG_AGAIN_MS, &held)) {
         LOG(WARN, "upstream",
-            "upstream cannot be reached: rooms without a connection wait, trying again",
+            "upstream cannot be reached: rooms without a connection wait, trying again; see that "
+            "its "
+            "name resolves and nothing blocks it (docs/upstream.md)",
             KV_CSTR("host", h->name), KV_CSTR("reason", outcome_name(r->outcome)),
             KV_CSTR("err", r->err.msg), KV_I64("held_back", held));
     }

@@ -2,6 +2,9 @@
 #include "server/app/app_priv.h"
 
 #include <arpa/inet.h>
+#include <errno.h>
+#include <string.h>
+#include <unistd.h>
 
 #include "collector/endpoint.h"
 
@@ -99,6 +102,10 @@ void app_check(const struct config *config, struct config_check *check)
         config_problem(check, "rooms", "%zu rooms, but max_rooms is %lld", config->rooms.n,
                        (long long)config->max_rooms);
     }
+    if (config->heartbeat_timeout <= config->heartbeat_interval) {
+        config_problem(check, "heartbeat_timeout",
+                       "no longer than heartbeat_interval: every connection would be closed");
+    }
     (void)app_counted_kinds(config, check);
 }
 
@@ -111,5 +118,9 @@ void app_check_notes(const struct config *config, struct buf *out)
             "note: listen %s can be reached from outside: danmakud does not start until a token "
             "exists (danmakud token add NAME)\n",
             config->listen);
+    }
+    if (config->cookie_file[0] != '\0' && access(config->cookie_file, R_OK) != 0) {
+        buf_printf(out, "note: cookie_file %s cannot be read by this user: %s\n",
+                   config->cookie_file, strerror(errno));
     }
 }

@@ -297,7 +297,8 @@ static enum err_code check_text(const struct config_key *k, struct str text, str
         }
     }
     if ((int64_t)text.len < k->min) {
-        return err_set(err, ERR_INVALID, "must not be empty");
+        return text.len == 0 ? err_set(err, ERR_INVALID, "must not be empty")
+                             : err_set(err, ERR_INVALID, "%s is too short", shown(k, text, show));
     }
     if ((int64_t)text.len > k->max) {
         return err_set(err, ERR_INVALID, "is longer than %" PRId64 " bytes", k->max);

@@ -44,10 +44,21 @@ def close_objects(node):
             close_objects(value)
 
 
+class Loader(yaml.SafeLoader):
+    """A key that stands twice in a mapping is an error: the first one would be lost without a word."""
+
+    def construct_mapping(self, node, deep=False):
+        keys = [self.construct_object(key, deep=True) for key, _ in node.value]
+        twice = {key for key in keys if keys.count(key) > 1}
+        if twice:
+            raise yaml.constructor.ConstructorError(None, None, f"twice in one mapping: {sorted(twice)}", node.start_mark)
+        return super().construct_mapping(node, deep)
+
+
 class Spec:
     def __init__(self, path=os.path.join(ROOT, "openapi.yaml")):
         with open(path, encoding="utf-8") as f:
-            self.doc = yaml.safe_load(f)
+            self.doc = yaml.load(f, Loader)
         self.strict = copy.deepcopy(self.doc)
         close_objects(self.strict["components"]["schemas"])
         self.routes = []  # literal paths first: /events/stream before /events/{id}
