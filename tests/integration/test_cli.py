@@ -62,6 +62,15 @@ def test_what_cannot_be_read_hides_nothing_else(tmp_path):
     assert len(r.stderr.splitlines()) == 6, r.stderr
 
 
+def test_check_config_knows_what_cannot_work():
+    r = cli("check-config", "--heartbeat-interval", "30s", "--heartbeat-timeout", "30s", "--upstream-url", "ftp://x")
+    assert r.returncode == 2
+    assert "--heartbeat-timeout: no longer than heartbeat_interval" in r.stderr and "--upstream-url: " in r.stderr
+    assert "empty" not in r.stderr
+    r = cli("check-config", "--cookie-file", "/nonexistent/cookies")
+    assert r.returncode == 0 and "cannot be read" in r.stdout
+
+
 def test_check_config_tells_what_a_public_address_needs():
     r = cli("check-config", "--listen", "0.0.0.0:8080")
     assert r.returncode == 0 and "token add" in r.stdout
