@@ -44,6 +44,7 @@ struct app_raw {
     struct event **batch; /* owned references, n of BATCH_ROWS: in the statement under way */
     size_t n;
     size_t max_messages; /* of a statement; fewer while one that is refused is looked for */
+    int64_t lost;        /* the newest message a part of which could not be written */
     bool busy;           /* reading or sending */
     bool poked;          /* there may be something behind committed */
     bool failing;        /* told once */
@@ -337,7 +338,9 @@ static void on_written(void *ctx, struct event **events, size_t n, bool durable)
 {
     struct app_raw *r = ctx;
     for (size_t i = 0; i < n; i++) {
-        if (!durable && events[i]->mode == 0) {
+        const int64_t message = id_message(events[i]->id);
+        if (!durable && message != r->lost) { /* any part of it: the others are left out */
+            r->lost = message;
             stats_inc(r->app->stats, STAT_RAW_DROPPED_NOT_DURABLE);
         }
         event_unref(&events[i]);
@@ -346,6 +349,7 @@ static void on_written(void *ctx, struct event **events, size_t n, bool durable)
     read_next(r);
 }
 
+/* The spool knows rooms and ids, not which parts are of one message: parts are counted. */
 static void on_dropped(void *ctx, const struct spool_dropped *rooms, size_t n)
 {
     struct app_raw *r = ctx;
