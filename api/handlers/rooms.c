@@ -61,7 +61,8 @@ static bool take_room(void *ctx, const struct api_room *room)
 }
 
 /* Merges two lists that ascend by room id; what the set knows of a room is newer than its row. Returns the last id that
- * was looked at; *ret_more: there is more behind it. */
+ * was looked at; *ret_more: there is more behind it, or may be: of either list there are at most limit + 1, and what is out
+ * of date is left out. */
 static int64_t put_merged(struct rooms_job *j, struct json_out *w, const struct db_rows *rows,
                           bool *ret_more)
 {
@@ -75,8 +76,10 @@ static int64_t put_merged(struct rooms_job *j, struct json_out *w, const struct 
         int64_t stored = row < n_rows ? db_i64(rows, row, ROOM_COL_ROOM_ID) : INT64_MAX;
         int64_t listed = own < j->n_rooms ? j->rooms[own] : INT64_MAX;
         int64_t id = stored < listed ? stored : listed;
-        *ret_more = id != INT64_MAX && n == j->limit;
-        if (id == INT64_MAX || n == j->limit) {
+        const bool cut =
+            (row == n_rows && n_rows > j->limit) || (own == j->n_rooms && own > j->limit);
+        *ret_more = cut || (id != INT64_MAX && n == j->limit);
+        if (cut || id == INT64_MAX || n == j->limit) {
             return last;
         }
         const bool known = a->opts.ops.room(a->opts.ops.ctx, id, &room) && room.room_id == id;
