@@ -447,7 +447,7 @@ static void on_loaded(void *ctx, enum err_code code, const struct err *err,
 enum err_code session_store_load(struct session_store *st, session_restored_fn *restored,
                                  session_loaded_fn *done, void *ctx, struct err *err)
 {
-    /* The node is in the ids that it made. */
+    /* The node is in the ids that it made. What another one left open may be ours to end: it had our rooms before. */
     static const struct db_stmt load = {
         .name = "session_load",
         .sql =
@@ -456,8 +456,9 @@ enum err_code session_store_load(struct session_store *st, session_restored_fn *
             "g.area, g.parent_area_id, g.parent_area, NULL::int8 AS upto "
             "FROM session AS s LEFT JOIN LATERAL (SELECT count(*) OVER () AS n, x.* "
             "FROM session_segment AS x WHERE x.session_id = s.id ORDER BY x.from_id DESC LIMIT 1) "
-            "AS g ON true WHERE (s.end_id IS NULL OR s.end_id > $2) AND s.id >> 16 & 63 = $1 "
-            "ORDER BY s.room_id, s.start_id DESC) "
+            "AS g ON true WHERE s.end_id IS NULL OR (s.end_id > $2 AND s.id >> 16 & 63 = $1) "
+            "ORDER BY s.room_id, (s.end_id IS NULL AND s.id >> 16 & 63 = $1) DESC, "
+            "s.start_id DESC) "
             "UNION ALL SELECT NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, "
             "NULL, NULL, NULL, upto_id FROM session_mark WHERE node = $1",
     };

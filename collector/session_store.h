@@ -45,8 +45,8 @@ size_t session_store_n_waiting(const struct session_store *st);
 /* Nothing is stored any more, but what is under way; the timer stops. */
 void session_store_stop(struct session_store *st);
 
-/* At a start, before any row is put: the newest session of each room that this node has followed lately, each by restored,
- * then done once with the mark (0: none). */
+/* At a start, before any row is put: the newest session of each room that this node has followed lately, or that any node
+ * (id_node of its id) has left open, each by restored, then done once with the mark (0: none). */
 typedef void(session_restored_fn)(void *ctx, const struct session *row,
                                   const struct session_segment *segment, unsigned n_segments);
 typedef void(session_loaded_fn)(void *ctx, enum err_code code, const struct err *err,

@@ -260,12 +260,21 @@ static void read_events(struct app *app)
     }
 }
 
+/* What another node has left open is ours if its room is: it was the node of this process before, or has handed it over. */
+static bool is_ours(struct app *app, const struct session *row)
+{
+    struct fleet_info info;
+    return id_node(row->id) == (uint32_t)app->config->node ||
+           (fleet_get(app->fleet, row->room_id, &info) && info.room_id == row->room_id &&
+            info.state == FLEET_ACTIVE);
+}
+
 static void on_restored(void *ctx, const struct session *row, const struct session_segment *segment,
                         unsigned n_segments)
 {
     struct app *app = ctx;
     const int64_t alive_ms = app->alive_ms > 0 ? app->alive_ms : id_ts_ms(app->mark);
-    if (app->phase == APP_STARTING) {
+    if (app->phase == APP_STARTING && is_ours(app, row)) {
         sessions_restore(app->sessions->sessions, row, segment, n_segments, alive_ms);
     }
 }

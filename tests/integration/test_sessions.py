@@ -114,6 +114,20 @@ def test_kill_in_the_middle_of_a_live(sim, danmakud, rows):
     assert rows("SELECT title FROM session_segment ORDER BY from_id") == [("title",), ("later",)]
 
 
+def test_another_node_takes_over(sim, danmakud, rows):
+    """The node of a process is changed while a room is live: its session goes on."""
+    w = World(sim, danmakud)
+    w.emit(room_change("title"), live(live_time=1790000000))
+    first = w.wait("a session", open_session)[0]
+    w.d.stop()
+    w.args = ("--node", "3")
+    w.begin()
+    assert [s["id"] for s in w.sessions()] == [first["id"]] and w.sessions()[0]["live"]
+    w.emit(preparing())
+    w.wait("the end", lambda s: [x["id"] for x in s] == [first["id"]] and not s[0]["live"])
+    assert rows("SELECT count(*) FROM session") == [(1,)]
+
+
 def test_a_live_that_begins_while_the_database_is_away_survives_kill(sim, danmakud, postgres, rows):
     w = World(sim, danmakud)
     w.emit(room_change("before"))

@@ -258,6 +258,30 @@ static void test_there_and_back(void **state)
     assert_int_equal(f->loaded_upto, 0);
 }
 
+/* The node was another one before: what it left open is told, what it ended is not. */
+static void test_of_another_node(void **state)
+{
+    struct fixture *f = *state;
+    const int64_t now = now_offset(f);
+    struct session theirs = session_of(1, now - 5000, 0);
+    struct session ended = session_of(2, now - 5000, now - 1000);
+    struct session both = session_of(3, now - 5000, 0);
+    const struct session ours = session_of(3, now - 9000, 0);
+    theirs.id += 1 << 16;
+    ended.id += 1 << 16;
+    both.id += 1 << 16;
+    put_all(f, &theirs, "theirs");
+    put_all(f, &ended, "ended");
+    put_all(f, &both, "both");
+    put_all(f, &ours, "ours");
+    until(f, is_stored);
+    load(f);
+    assert_int_equal(f->n, 2);
+    check_same(&f->rows[0], &theirs);
+    assert_string_equal(f->segments[0].title, "theirs");
+    check_same(&f->rows[1], &ours); /* two nodes at once: each has its own */
+}
+
 static void test_the_newest_state_wins(void **state)
 {
     struct fixture *f = *state;
@@ -408,13 +432,10 @@ int main(int argc, char **argv)
 {
 #define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
     static const struct CMUnitTest tests[] = {
-        T(test_there_and_back),
-        T(test_the_newest_state_wins),
-        T(test_the_database_goes_away),
-        T(test_a_row_that_is_refused),
-        T(test_the_limit),
-        T(test_audience_rows),
-        T(test_audience_days),
+        T(test_there_and_back),        T(test_of_another_node),
+        T(test_the_newest_state_wins), T(test_the_database_goes_away),
+        T(test_a_row_that_is_refused), T(test_the_limit),
+        T(test_audience_rows),         T(test_audience_days),
     };
     server = pg_server_start(NULL);
     int status = run_tests(argc, argv, tests, ARRAY_LEN(tests));
