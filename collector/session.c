@@ -471,14 +471,23 @@ void sessions_restore(struct sessions *s, const struct session *row,
     }
 }
 
-void sessions_put_open(struct sessions *s)
+bool sessions_put_open(struct sessions *s, size_t max)
 {
-    for (size_t i = 0; i < s->n; i++) {
+    size_t n = 0;
+    size_t i = s->put_room_id != 0 ? place_of(s, s->put_room_id + 1) : 0;
+    for (; i < s->n && n < max; i++) {
         if (is_open(s->rooms[i])) {
             put(s, s->rooms[i]);
             s->opts.put_segment(s->opts.ctx, &s->rooms[i]->segment);
+            n++;
         }
+        s->put_room_id = s->rooms[i]->room_id;
     }
+    if (i < s->n) {
+        return true;
+    }
+    s->put_room_id = 0;
+    return false;
 }
 
 bool sessions_room(const struct sessions *s, int64_t room_id, struct session *ret)

@@ -114,8 +114,9 @@ bool sessions_link(struct sessions *s, int64_t room_id, int64_t up_since_ms, int
  * not been collected for merge_ms, and SESSION_GRACE_MS. Rooms that have not been for SESSION_KEEP_MS, and merge_ms, are
  * forgotten. */
 void sessions_tick(struct sessions *s, int64_t now_ms);
-/* Puts every open session and the segments of what is open again. */
-void sessions_put_open(struct sessions *s);
+/* Puts open sessions and their segments again: at most max, behind those of the last call. False: those were the last, and
+ * the next call begins anew. */
+bool sessions_put_open(struct sessions *s, size_t max);
 
 /* The newest session of the room; false: none is known. */
 bool sessions_room(const struct sessions *s, int64_t room_id, struct session *ret);

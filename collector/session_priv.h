@@ -40,6 +40,7 @@ struct sessions {
     size_t n;
     size_t cap;
     size_t n_open;
+    int64_t put_room_id; /* sessions_put_open has come so far; 0: it begins anew */
 };
 
 /* Makes valid UTF-8 without NUL of at most max bytes; out has room for a NUL more. */

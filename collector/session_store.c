@@ -49,6 +49,7 @@ struct session_store {
     bool failing; /* the last statement failed: told once */
     bool single;  /* a row was refused: one at a time until it is found */
     bool dropped;
+    bool asking; /* on_room has more */
     session_restored_fn *restored;
     session_loaded_fn *loaded;
     void *load_ctx;
@@ -200,9 +201,9 @@ static void stored(struct session_store *st, size_t before)
     }
     if (session_store_n_waiting(st) == 0) {
         st->single = false;
-        if (st->dropped) {
-            st->dropped = false;
-            st->opts.on_room(st->opts.ctx);
+        if (st->dropped || st->asking) {
+            st->dropped = st->dropped && st->asking; /* what was dropped meanwhile: once more */
+            st->asking = st->opts.on_room(st->opts.ctx);
         }
     }
 }

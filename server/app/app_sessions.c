@@ -18,7 +18,8 @@ enum {
     TICK_MS = 1000,
     ROOMS_MAX = 65536,
     PAGE = 5000,
-    BACK_MS = 10 * 60 * 1000, /* without a mark: as far as the ring is warmed */
+    PUT_AGAIN = SESSION_STORE_MAX / 4, /* each a session and a segment: half of what may wait */
+    BACK_MS = 10 * 60 * 1000,          /* without a mark: as far as the ring is warmed */
 };
 
 struct app_sessions {
@@ -92,10 +93,10 @@ static int64_t store_upto(void *ctx)
     return app->phase == APP_RUNNING ? app->sessions->fed_id : 0;
 }
 
-static void store_has_room(void *ctx)
+static bool store_has_room(void *ctx)
 {
     struct app *app = ctx;
-    sessions_put_open(app->sessions->sessions);
+    return sessions_put_open(app->sessions->sessions, PUT_AGAIN);
 }
 
 static void on_figures(void *ctx, const struct audience_row *row)

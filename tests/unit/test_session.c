@@ -755,6 +755,26 @@ static void test_rooms_are_forgotten(void **state)
     assert_int_equal(stats_get(f->stats, STAT_SESSION_ROOMS_OVERFLOW), 3);
 }
 
+/* A part at a time, each room once per round. */
+static void test_put_open_in_parts(void **state)
+{
+    struct fixture *f = *state;
+    for (int64_t room = 20; room < 23; room++) {
+        (void)event_in(f, room, MIN, EVENT_LIVE,
+                       "{\"state\":\"start\",\"start_ms\":1790000000000}");
+    }
+    assert_int_equal(sessions_n_open(f->s), 3);
+    for (int round = 0; round < 2; round++) {
+        f->n = f->n_segments = 0;
+        assert_true(sessions_put_open(f->s, 2));
+        assert_int_equal(f->n, 2);
+        assert_false(sessions_put_open(f->s, 2));
+        assert_int_equal(f->n, 3);
+        assert_int_equal(f->n_segments, 3);
+        assert_int_equal(f->rows[2].room_id, 22);
+    }
+}
+
 int main(int argc, char **argv)
 {
 #define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
@@ -777,6 +797,7 @@ int main(int argc, char **argv)
         T(test_random_lives),
         T(test_noise),
         T(test_rooms_are_forgotten),
+        T(test_put_open_in_parts),
     };
     return run_tests(argc, argv, tests, ARRAY_LEN(tests));
 }
