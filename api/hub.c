@@ -77,7 +77,7 @@ static int64_t tick_ms(const struct hub *h)
     return ms > HUB_TICK_MAX_MS ? HUB_TICK_MAX_MS : ms;
 }
 
-/* From within a publish: only notes it. */
+/* From within a publish, or of a gap: only notes it. */
 static void on_published(void *ctx)
 {
     struct hub *h = ctx;
@@ -130,7 +130,8 @@ static void on_slice(void *ctx)
         h->pass_left--;
         struct stream *s = CONTAINER_OF(node, struct stream, node);
         bool more = false;
-        if (s->asleep && s->state == STREAM_RING && stream_scan(s, &more)) {
+        if (s->asleep &&
+            (stream_gaps_scan(s) || (s->state == STREAM_RING && stream_scan(s, &more)))) {
             stream_wake(s);
         }
         h->unfinished |= more;
@@ -142,17 +143,11 @@ static void on_slice(void *ctx)
     }
 }
 
+/* Many rooms may lose their connection in one turn of the loop: one pass is for all of them. */
 void hub_gap(struct hub *h, const struct span *span)
 {
-    if (!gap_log_add(h->gaps, span)) {
-        return;
-    }
-    for (struct list_node *node = list_first(&h->streams); node != NULL;
-         node = list_next(&h->streams, node)) {
-        struct stream *s = CONTAINER_OF(node, struct stream, node);
-        if (s->asleep && stream_gaps_wants(s, span)) {
-            stream_wake(s);
-        }
+    if (gap_log_add(h->gaps, span)) {
+        on_published(h);
     }
 }
 

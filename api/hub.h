@@ -1,7 +1,7 @@
 /* api/hub.h - all live streams, and when they are woken.
  *
  * A stream is a cursor into the ring and a filter. One reader of the ring stands for all of them: when something is
- * published, the streams that sleep are looked through, and those with a match are woken. Few streams are woken at the
+ * published, or a gap begins or ends, the streams that sleep are looked through, and those with a match are woken. Few streams are woken at the
  * end of the loop's turn; many are woken per tick that grows with their number, up to HUB_TICK_MAX_MS, because the
  * cost of a live feed is the number of sends, not of events.
  *
@@ -57,7 +57,7 @@ size_t hub_n(const struct hub *h);
 /* Each stream ends after what it has begun to send; clients connect again and go on behind their last id. */
 void hub_rotate_all(struct hub *h);
 void hub_end_all(struct hub *h); /* the same, and there are no new ones */
-/* A gap began or is over: the streams that follow the room are told. */
+/* A gap began or is over: the streams that follow the room are told with the next look through them. */
 void hub_gap(struct hub *h, const struct span *span);
 /* An array of all kinds but those of the bit set. */
 void hub_put_kinds(struct json_out *w, uint32_t without);

@@ -118,9 +118,22 @@ static bool follows(const struct stream *s, int64_t room_id, bool unwanted)
     return room_id == 0;
 }
 
-bool stream_gaps_wants(const struct stream *s, const struct span *span)
+bool stream_gaps_scan(struct stream *s)
 {
-    return follows(s, span->room_id, span_is_unwanted(span));
+    const struct gap_log *g = s->hub->gaps;
+    if (s->resume != NULL) {
+        return false; /* what it missed comes first */
+    }
+    if (g->head - s->gap_next > STREAM_GAPS_SCAN) {
+        return true;
+    }
+    for (; s->gap_next < g->head; s->gap_next++) {
+        size_t i = (size_t)(s->gap_next % STREAM_GAPS_KEPT);
+        if (follows(s, g->at[i].room_id, g->at[i].unwanted)) {
+            return true;
+        }
+    }
+    return false;
 }
 
 struct frame *stream_gaps_next(struct stream *s)

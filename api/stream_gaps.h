@@ -25,7 +25,7 @@ struct resume_line;
 struct rng;
 struct stream;
 
-enum { STREAM_GAPS_KEPT = 1024 };
+enum { STREAM_GAPS_KEPT = 1024, STREAM_GAPS_SCAN = 64 };
 
 struct gap_log *gap_log_new(void);
 void gap_log_free(struct gap_log *g); /* NULL is fine */
@@ -40,6 +40,7 @@ void resume_line_free(struct resume_line *line); /* NULL is fine */
 void stream_gaps_resume(struct stream *s, int64_t resume_id);
 /* The next frame to send, a reference for the caller; NULL: none now. */
 struct frame *stream_gaps_next(struct stream *s);
-/* Would it be told the newest one? */
-bool stream_gaps_wants(const struct stream *s, const struct span *span);
+/* Passes over gaps of rooms it does not follow. True: there is one to tell, or more than STREAM_GAPS_SCAN to look at, which
+ * the stream then does when it is pulled. */
+bool stream_gaps_scan(struct stream *s);
 void stream_gaps_deinit(struct stream *s);

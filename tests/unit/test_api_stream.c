@@ -4,6 +4,7 @@
 
 #include <sys/resource.h>
 
+#include "api/stream_gaps.h"
 #include "server/core/mem.h"
 #include "tests/support/api_app.h"
 #include "tests/support/db_fake.h"
@@ -703,6 +704,80 @@ static void test_resume_cut_at_every_turn(void **state)
     }
 }
 
+static void lose(struct fixture *f, int64_t room_id, int64_t from_ms)
+{
+    const struct span gap = {.room_id = room_id,
+                             .source = SPAN_LINK,
+                             .from_ms = from_ms,
+                             .to_ms = SPAN_OPEN,
+                             .cause = STR("peer_reset")};
+    api_gap(f->app.api, &gap);
+}
+
+static void expect_gap(struct fixture *f, struct sse_client *c, int64_t from_ms)
+{
+    char text[40];
+    sse_next(&f->app, c);
+    assert_string_equal(c->event, "gap");
+    assert_string_equal(c->id, "");
+    (void)snprintf(text, sizeof(text), "\"from_ms\":%lld,", (long long)from_ms);
+    assert_non_null(strstr(c->data, text));
+}
+
+/* Many rooms are lost in one turn of the loop: the streams are looked through once, and each is told those of its rooms. */
+static void test_gaps_of_one_turn(void **state)
+{
+    struct fixture *f = *state;
+    enum { N = 150, GAPS = STREAM_GAPS_SCAN + 36, TOO_MANY = STREAM_GAPS_KEPT + 76 };
+    struct sse_client *c = calloc(N, sizeof(*c));
+    for (size_t i = 0; i < N; i++) {
+        open_at(f, &c[i], i % 2 == 0 ? "" : "?rooms=6", -1);
+    }
+    clock_fake_advance(&f->app.clock, HUB_TICK_MAX_MS);
+    say(f, ROOM, 1);
+    for (size_t i = 0; i < N; i++) {
+        expect_events(f, &c[i], 0, 1, 0);
+    }
+    for (int i = 1; i <= GAPS; i++) {
+        lose(f, i % 10 == 0 ? ROOM : 1000 + i, i);
+    }
+    expect_nothing(f, &c[0]); /* they were looked through at this time already */
+    clock_fake_advance(&f->app.clock, HUB_TICK_MAX_MS);
+    for (size_t i = 0; i < N; i++) {
+        for (int k = 1; k <= GAPS; k++) {
+            if (i % 2 == 0 || k % 10 == 0) {
+                expect_gap(f, &c[i], k);
+            }
+        }
+    }
+    assert_int_equal(stats_get(f->app.stats, STAT_STREAM_GAPS_SKIPPED), 0);
+    lose(f, OTHER, 1); /* one that some are not told of, and one that all are */
+    lose(f, ROOM, 2);
+    for (int i = 0; i < 2; i++) {
+        turns(f, QUIET_TURNS);
+        clock_fake_advance(&f->app.clock, HUB_TICK_MAX_MS);
+    }
+    for (size_t i = 0; i < N; i++) {
+        if (i % 2 == 0) {
+            expect_gap(f, &c[i], 1);
+        }
+        expect_gap(f, &c[i], 2);
+    }
+    for (int i = 1; i <= TOO_MANY; i++) { /* past what is kept: the newest, and it is counted */
+        lose(f, ROOM, i);
+    }
+    clock_fake_advance(&f->app.clock, HUB_TICK_MAX_MS);
+    for (size_t i = 0; i < N; i++) {
+        expect_gap(f, &c[i], TOO_MANY - STREAM_GAPS_KEPT + 1);
+    }
+    assert_int_equal(stats_get(f->app.stats, STAT_STREAM_GAPS_SKIPPED),
+                     N * (TOO_MANY - STREAM_GAPS_KEPT));
+    for (size_t i = 0; i < N; i++) {
+        sse_close(&c[i]);
+    }
+    free(c);
+}
+
 /* Random clients that come, go and resume while events flow and the database follows, stops and comes back. */
 struct walker {
     struct sse_client sse;
@@ -836,6 +911,7 @@ int main(int argc, char **argv)
         cmocka_unit_test_setup_teardown(test_many, setup, teardown),
         cmocka_unit_test_setup_teardown(test_many_resume, setup, teardown),
         cmocka_unit_test_setup_teardown(test_resume_cut_at_every_turn, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_gaps_of_one_turn, setup, teardown),
         cmocka_unit_test_setup_teardown(test_everybody_sees_everything, setup, teardown),
         cmocka_unit_test_setup_teardown(test_quiesce, setup, teardown),
     };
