@@ -491,8 +491,10 @@ void coverage_stored(struct coverage *c, bool ok)
                 r->spans[k].sent = false;
                 c->n_sent--;
                 c->n_lost_sent -= r->spans[k].source == COVERAGE_LOST;
-                if (!ok) {
+                if (!ok) { /* it waits as before: that is no change */
+                    uint64_t changes = c->changes;
                     mark_dirty(c, r, &r->spans[k]);
+                    c->changes = changes;
                 }
             }
         }

@@ -1,9 +1,10 @@
 /* Spans that the database has not got yet, in a file beside the spool: what is known to be missing survives kill -9 during an
  * outage of the database, too. While the database takes what comes there is no such file.
  *
- * One line per span, the number of lines at the end; written anew, at most once a second, and renamed over the old one. A start
- * stores what it finds, which changes nothing where that was stored already. The file is not synced: a power loss may take the
- * last second of it, or all. */
+ * One line per span, the number of lines at the end; written anew when it changed, at most once a second, above
+ * SPANS_PER_S spans more rarely, and renamed over the old one. A start stores what it finds, which changes nothing where that
+ * was stored already. What passes SPANS_BYTES_MAX is not written (counted, logged): the last one that fitted stays. The file
+ * is not synced: a power loss may take the last second of it, or all. */
 #include "server/app/app_coverage_priv.h"
 
 #include <fcntl.h>
@@ -15,6 +16,8 @@
 enum {
     EVERY_MS = 1000,
     SPANS_BYTES_MAX = 16 << 20, /* more is not written, and not read */
+    SPANS_PER_S = 5000, /* so many more spans, so many seconds more between two writes ... */
+    REST_MAX = 30,      /* ... up to so many */
     NUMBERS = 7,
 };
 
@@ -31,7 +34,9 @@ struct coverage_file {
     bool there; /* there is a file, as far as we know */
     bool failing;
     int sys;          /* of the write that is over */
-    uint64_t changes; /* of what the file says */
+    uint64_t changes; /* of what the file says, or was to say */
+    unsigned rest;    /* ticks without a write */
+    bool too_large;   /* what was to be written: only a change makes it fit */
     struct loop_timer timer;
 };
 
@@ -138,11 +143,29 @@ static bool put_span(void *ctx, const struct coverage_span *s)
     return true;
 }
 
-static void collect(struct coverage_file *f)
+static void failed(struct coverage_file *f, const char *why)
+{
+    stats_inc(f->app->stats, STAT_COVERAGE_UNNOTED);
+    if (!f->failing) {
+        f->failing = true;
+        LOG(WARN, "app", "missing times are not noted on disk, trying again; the database is away",
+            KV_CSTR("file", f->path), KV_CSTR("error", why));
+    }
+}
+
+/* False: it does not fit, there is nothing to write. */
+static bool collect(struct coverage_file *f)
 {
     buf_init(&f->text, SPANS_BYTES_MAX);
     size_t n = coverage_each_unstored(f->app->coverage->ledger, put_span, f);
     buf_printf(&f->text, "end %zu\n", n);
+    f->rest = n / SPANS_PER_S < REST_MAX ? (unsigned)(n / SPANS_PER_S) : REST_MAX;
+    f->too_large = !buf_ok(&f->text);
+    if (f->too_large) { /* a part of it would be read as damaged */
+        buf_deinit(&f->text);
+        failed(f, "more spans wait than the file may have");
+    }
+    return !f->too_large;
 }
 
 /* In the thread pool, or when the loop is over. */
@@ -151,6 +174,7 @@ static void write_file(uv_work_t *work)
     struct coverage_file *f = work->data;
     size_t at = 0;
     f->sys = 0;
+    errno = 0;
     int fd = open(f->path_new, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
     while (fd >= 0 && at < f->text.len) {
         ssize_t n = write(fd, f->text.data + at, f->text.len - at);
@@ -160,7 +184,7 @@ static void write_file(uv_work_t *work)
         at += (size_t)n;
     }
     if (fd < 0 || at < f->text.len || rename(f->path_new, f->path) != 0) {
-        f->sys = errno;
+        f->sys = errno != 0 ? errno : EIO;
     }
     if (fd >= 0) {
         (void)close(fd);
@@ -175,10 +199,9 @@ static void on_written(uv_work_t *work, int status)
     if (status == 0 && f->sys == 0) {
         f->there = true;
         f->failing = false;
-    } else if (!f->failing) {
-        f->failing = true;
-        LOG(WARN, "app", "missing times are not noted on disk, trying again; the database is away",
-            KV_CSTR("file", f->path), KV_I64("errno", f->sys));
+    } else {
+        char text[ERR_MSG_BYTES];
+        failed(f, uv_strerror_r(status != 0 ? status : -f->sys, text, sizeof(text)));
     }
 }
 
@@ -203,12 +226,17 @@ static void on_timer(void *ctx)
         return;
     }
     bool nothing = coverage_n_unstored(ledger) == 0;
-    if (nothing ? !f->there : !f->failing && f->there && f->changes == coverage_changes(ledger)) {
+    bool same = f->changes == coverage_changes(ledger);
+    if (nothing ? !f->there : same && (f->too_large || (!f->failing && f->there))) {
+        return;
+    }
+    if (!nothing && f->rest > 0) {
+        f->rest--;
         return;
     }
     f->changes = coverage_changes(ledger);
-    if (!nothing) {
-        collect(f);
+    if (!nothing && !collect(f)) {
+        return;
     }
     f->work.data = f;
     f->working = uv_queue_work(loop_uv(f->app->loop), &f->work, nothing ? remove_file : write_file,
@@ -267,9 +295,10 @@ void app_coverage_file_close(struct app *app)
     f->work.data = f;
     /* The loop is over: what is not stored now waits for the next start. One that never got that far leaves all as it is. */
     if (app->coverage->recovered && coverage_n_unstored(app->coverage->ledger) > 0) {
-        collect(f);
-        write_file(&f->work);
-        buf_deinit(&f->text);
+        if (collect(f)) {
+            write_file(&f->work);
+            buf_deinit(&f->text);
+        }
     } else if (app->coverage->recovered && f->there) {
         remove_file(&f->work);
     }

@@ -329,8 +329,7 @@ static void source_committed(void *ctx, int64_t id)
 {
     struct app *app = ctx;
     app->acked_wanted = id;
-    if (app->spool !=
-        NULL) { /* acknowledged when the reports are stored; not lost before that either */
+    if (app->spool != NULL) { /* not lost, even before it is acknowledged */
         spool_stored(app->spool, id);
     }
     app_coverage_flush(app);
