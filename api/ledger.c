@@ -4,7 +4,7 @@
 #include "server/core/json_write.h"
 #include "server/core/mem.h"
 
-enum { GAP_SOURCES = SPAN_MASKED, ALL_SOURCES = 1000 };
+enum { GAP_SOURCES = SPAN_MASKED, ALL_SOURCES = 1000, GAP_ROWS_MAX = 2000 };
 
 void ledger_init(struct ledger *l, struct api *a, const int64_t *rooms, size_t n_rooms,
                  int64_t from_ms, int64_t to_ms, bool gaps_only)
@@ -47,6 +47,12 @@ bool ledger_needs_rows(const struct ledger *l)
     return false;
 }
 
+/* Of gaps few are told. */
+static size_t rows_max(const struct ledger *l)
+{
+    return l->gaps_only ? GAP_ROWS_MAX : SPANS_MAX;
+}
+
 enum sql ledger_sql(const struct ledger *l)
 {
     return l->n_rooms > 0 ? SQL_COVERAGE_ROOMS : SQL_COVERAGE_ALL;
@@ -58,7 +64,7 @@ size_t ledger_args(const struct ledger *l, struct db_arg args[static LEDGER_ARGS
     args[1] = DB_ARG_I64(l->spans.from_ms);
     args[2] = DB_ARG_I64(l->spans.to_ms);
     args[3] = DB_ARG_I64(l->gaps_only ? GAP_SOURCES : ALL_SOURCES);
-    args[4] = DB_ARG_I64(SPANS_MAX);
+    args[4] = DB_ARG_I64((int64_t)rows_max(l));
     return LEDGER_ARGS;
 }
 
@@ -85,6 +91,7 @@ static struct str copy(char **at, struct str s)
 static void take_rows(struct ledger *l, const struct db_rows *rows)
 {
     size_t bytes = 1;
+    size_t n = 0;
     for (size_t i = 0; i < db_rows_n(rows); i++) {
         bytes += db_text(rows, i, SPAN_COL_CAUSE).len + db_text(rows, i, SPAN_COL_EXTRA).len;
     }
@@ -105,15 +112,21 @@ static void take_rows(struct ledger *l, const struct db_rows *rows)
         if (s.source < 0) {
             set_begin(l, s.room_id, s.from_ms);
         } else {
+            n++;
             spans_add(&l->spans, &s);
         }
     }
+    l->spans.overflow = l->spans.overflow || n >= rows_max(l); /* there may be more */
 }
 
 static bool take_span(void *ctx, const struct span *s)
 {
     struct ledger *l = ctx;
     if (l->gaps_only && span_state_of(s) != SPAN_GAP) {
+        return true;
+    }
+    /* Outside of the range it only says what rows do not know yet. */
+    if (l->texts == NULL && (s->from_ms >= l->spans.to_ms || s->to_ms <= l->spans.from_ms)) {
         return true;
     }
     if (s->room_id != 0 || l->n_rooms == 0) {

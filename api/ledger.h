@@ -10,7 +10,7 @@
  *
  * Threading:  loop thread only.
  * Ownership:  rooms are borrowed for the life of the ledger; of rows everything is copied.
- * Limits:     LEDGER_GAPS_MAX gaps are told, then `truncated`; SPANS_MAX spans are looked at.
+ * Limits:     LEDGER_GAPS_MAX gaps are told, then `truncated`; SPANS_MAX spans are looked at, of gaps only the newest 2000 rows.
  */
 #pragma once
 

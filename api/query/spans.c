@@ -96,17 +96,13 @@ static int by_key(const struct span *a, const struct span *b)
     return c != 0 ? c : compare(a->first_id, b->first_id);
 }
 
-struct place {
-    struct span span;
-    size_t at; /* in which order it was added: qsort does not keep it */
-};
-
+/* Of pointers into one array, in which they were added: qsort does not keep the order of equal ones. */
 static int by_place(const void *a, const void *b)
 {
-    const struct place *x = a;
-    const struct place *y = b;
-    int c = by_key(&x->span, &y->span);
-    return c != 0 ? c : (x->at > y->at) - (x->at < y->at);
+    const struct span *x = *(const struct span *const *)a;
+    const struct span *y = *(const struct span *const *)b;
+    int c = by_key(x, y);
+    return c != 0 ? c : (x > y) - (x < y);
 }
 
 /* Two processes never have a room's link open at a time: what is open in the database while memory knows a newer one was
@@ -131,18 +127,22 @@ void spans_settle(struct spans *set)
     if (set->n == 0) {
         return;
     }
-    struct place *places = mem_new_array(struct place, set->n);
+    const struct span **places = mem_new_array(const struct span *, set->n);
+    struct span *sorted = mem_new_array(struct span, set->n);
     for (size_t i = 0; i < set->n; i++) {
-        places[i] = (struct place){.span = set->all[i], .at = i};
+        places[i] = &set->all[i];
     }
-    qsort(places, set->n, sizeof(*places), by_place);
+    qsort(places, set->n, sizeof(places[0]), by_place);
     size_t n = 0;
     for (size_t i = 0; i < set->n; i++) {
-        n -= n > 0 && by_key(&set->all[n - 1], &places[i].span) == 0;
-        set->all[n++] = places[i].span;
+        n -= n > 0 && by_key(&sorted[n - 1], places[i]) == 0;
+        sorted[n++] = *places[i];
     }
-    set->n = n;
     mem_free(places);
+    mem_free(set->all);
+    set->all = sorted;
+    set->cap = set->n;
+    set->n = n;
     end_links(set);
 }
 
@@ -204,21 +204,39 @@ static int64_t least(int64_t a, int64_t b)
     return a < b ? a : b;
 }
 
+/* Where the room's spans begin, or would. */
+static size_t first_of(const struct spans *set, int64_t room_id)
+{
+    size_t low = 0;
+    size_t high = set->n;
+    while (low < high) {
+        size_t mid = low + (high - low) / 2;
+        if (set->all[mid].room_id < room_id) {
+            low = mid + 1;
+        } else {
+            high = mid;
+        }
+    }
+    return low;
+}
+
 void spans_walk(const struct spans *set, int64_t room_id, int64_t begin_ms, spans_fn *fn, void *ctx)
 {
-    struct walk w = {.held = mem_new_array(const struct span *, set->n + 1), .fn = fn, .ctx = ctx};
-    size_t next = 0;
+    size_t next = first_of(set, room_id);
+    size_t past = next;
+    while (past < set->n && set->all[past].room_id == room_id) {
+        past++;
+    }
+    struct walk w = {
+        .held = mem_new_array(const struct span *, past - next + 1), .fn = fn, .ctx = ctx};
     int64_t at = set->from_ms;
     bool going = true;
     w.now.from_ms = w.now.to_ms = at;
     w.now.state = SPAN_STATES; /* of nothing yet */
     while (going && at < set->to_ms) {
         int64_t end = set->to_ms;
-        for (; next < set->n; next++) {
+        for (; next < past; next++) {
             const struct span *s = &set->all[next];
-            if (s->room_id != room_id) {
-                continue;
-            }
             if (s->from_ms > at) {
                 end = least(end, s->from_ms);
                 break;
