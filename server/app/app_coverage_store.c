@@ -200,15 +200,20 @@ static void on_recovered(void *ctx, enum err_code code, const struct err *err,
 
 static void recover_links(struct app *app)
 {
-    /* Rooms whose link was up when the last process was last alive are down since then, until this one brings it up. */
+    /* Rooms whose link was up when the last process was last alive are down since then, until this one brings it up.
+     * Of a room only the newest span is looked at, however many there are. */
     static const struct db_stmt recover = {
         .name = "app_coverage_recover",
-        .sql = "WITH alive AS (SELECT greatest($2, (SELECT alive_ms FROM writer_mark "
+        .sql = "WITH RECURSIVE alive AS (SELECT greatest($2, (SELECT alive_ms FROM writer_mark "
                "WHERE node = $1::int8)) AS ms), "
                "ended AS (UPDATE coverage_span SET to_ms = greatest(from_ms, ms) FROM alive "
                "WHERE node = $1::int8 AND source > 1 AND to_ms IS NULL), "
-               "newest AS (SELECT DISTINCT ON (room_id) room_id, to_ms, node FROM coverage_span "
-               "WHERE source = 0 ORDER BY room_id, from_ms DESC), "
+               "rooms AS (SELECT min(room_id) AS room_id FROM coverage_span UNION ALL "
+               "SELECT (SELECT min(c.room_id) FROM coverage_span AS c WHERE c.room_id > r.room_id) "
+               "FROM rooms AS r WHERE r.room_id IS NOT NULL), "
+               "newest AS (SELECT s.* FROM rooms AS r CROSS JOIN LATERAL (SELECT room_id, to_ms, "
+               "node FROM coverage_span AS c WHERE c.room_id = r.room_id AND source = 0 "
+               "ORDER BY from_ms DESC LIMIT 1) AS s), "
                "down AS (INSERT INTO coverage_span (room_id, source, from_ms, node, cause) "
                "SELECT room_id, 0, greatest(ms, to_ms), node, 'down' FROM newest, alive "
                "WHERE node = $1::int8 AND to_ms IS NOT NULL ON CONFLICT DO NOTHING RETURNING 1) "
