@@ -244,11 +244,12 @@ static void on_check(void *ctx, enum err_code code, const struct err *err,
     }
     if (!app_seed_ids(app, app->mark, "table writer_mark, last_id of this node") ||
         !app_seed_ids(app, app->spool_last_id, "the spool: data_dir/spool") ||
-        !app_seed_ids(app, app->raw_last_id, "the spool of kept messages: data_dir/raw")) {
+        !app_seed_ids(app, app->raw_last_id, "the spool of kept messages: data_dir/raw") ||
+        /* Minutes that are rolled up get no more events, even if the clock went back while we were away. */
+        !app_seed_ids(app, id_first_of_ms(db_i64(rows, 0, 2) * MS_PER_MINUTE) - 1,
+                      "table rollup_mark, minute")) {
         return;
     }
-    /* Minutes that are rolled up get no more events, even if the clock went back while we were away. */
-    id_gen_seed(&app->ids, id_first_of_ms(db_i64(rows, 0, 2) * MS_PER_MINUTE) - 1);
     feed_set_backfilled(app->feed, db_i64(rows, 0, 3));
     app_coverage_recover(app, on_recovered);
 }

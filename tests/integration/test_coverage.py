@@ -423,3 +423,26 @@ def test_stops_while_the_start_waits_for_the_database(sim, danmakud, rows, postg
                 p.kill()
                 p.wait()
         assert p.returncode == 0, log.read_text()
+
+
+def test_a_mark_at_the_end_of_time(sim, danmakud, rows, postgres, database, tmp_path):
+    """What the database says is no reason to abort."""
+    s = sim("--rooms", "1")
+    d = danmakud(*s.args_for_rooms())
+    settled(d, rows, s)
+    assert d.stop() == 0
+    with postgres.connect(database) as c:
+        c.execute("INSERT INTO rollup_mark (minute) VALUES (2000000000) ON CONFLICT (one) DO UPDATE SET minute = excluded.minute")
+    log = tmp_path / "second.log"
+    with open(log, "wb") as out:
+        p = subprocess.Popen([harness.DANMAKUD, "run", "--database-url", postgres.url(database), "--data-dir", str(tmp_path),
+                              "--listen", "127.0.0.1:0", *s.args_for_rooms()], env={**ENV, "DANMAKUD_DISCOVER": "off"},
+                             stdout=subprocess.DEVNULL, stderr=out)
+        try:
+            wait_for("the refusal", lambda: "table rollup_mark" in log.read_text() or p.poll() is not None)
+            assert p.poll() is None, log.read_text()
+            p.send_signal(signal.SIGTERM)
+            assert p.wait(30) == 0, log.read_text()
+        finally:
+            p.kill()
+            p.wait()
