@@ -291,12 +291,16 @@ static void take_rows(struct session_store *st, struct columns *c)
 
 static enum err_code flush_rows(struct session_store *st, const struct columns *c, struct err *err)
 {
-    /* A session is inserted before its segments: the check of the reference runs at the end of the statement. */
+    /* A session is inserted before its segments: the check of the reference runs at the end of the statement. One that
+     * polling found may have begun, by upstream, before the end of another that memory has forgotten: it begins behind it. */
     static const struct db_stmt store = {
         .name = "session_store",
         .sql =
             "WITH made AS (INSERT INTO session (id, room_id, start_id, end_id, end_cause, "
-            "upstream_start_ms) SELECT id, room_id, start_id, nullif(end_id, 0), "
+            "upstream_start_ms) SELECT id, room_id, greatest(start_id, "
+            "(SELECT least(o.end_id + 1, nullif(s.end_id, 0)) FROM session AS o WHERE o.room_id = "
+            "s.room_id AND o.id < s.id AND o.end_id < s.id "
+            "ORDER BY o.start_id DESC LIMIT 1)), nullif(end_id, 0), "
             "nullif(cause, ''), nullif(start_ms, 0) "
             "FROM unnest($1::int8[], $2::int8[], $3::int8[], $4::int8[], $5::int8[], $6::text[]) "
             "AS s(id, room_id, start_id, end_id, start_ms, cause) "

@@ -290,6 +290,27 @@ static void test_of_another_node(void **state)
     check_same(&f->rows[1], &ours); /* two nodes at once: each has its own */
 }
 
+/* A room that was away for days comes back in the same live, of which memory knows nothing any more. */
+static void test_no_overlap_with_what_is_forgotten(void **state)
+{
+    struct fixture *f = *state;
+    const struct session old = session_of(1, 1000, 5000);
+    struct session again = session_of(1, 9000, 0);
+    again.start_id = old.start_id;
+    put_all(f, &old, "before");
+    until(f, is_stored);
+    put_all(f, &again, "after");
+    until(f, is_stored);
+    again.end_id = id_at(20000);
+    again.end = SESSION_POLL;
+    put_all(f, &again, "after");
+    until(f, is_stored);
+    assert_int_equal(stats_get(f->stats, STAT_SESSION_ROWS_REFUSED), 0);
+    assert_int_equal(count(f, "SELECT count(*) FROM session WHERE end_id IS NOT NULL"), 2);
+    assert_int_equal(count(f, "SELECT max(start_id) FROM session"), old.end_id + 1);
+    assert_int_equal(count(f, "SELECT max(end_id) FROM session"), again.end_id);
+}
+
 static void test_the_newest_state_wins(void **state)
 {
     struct fixture *f = *state;
@@ -440,10 +461,15 @@ int main(int argc, char **argv)
 {
 #define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
     static const struct CMUnitTest tests[] = {
-        T(test_there_and_back),        T(test_of_another_node),
-        T(test_the_newest_state_wins), T(test_the_database_goes_away),
-        T(test_a_row_that_is_refused), T(test_the_limit),
-        T(test_audience_rows),         T(test_audience_days),
+        T(test_there_and_back),
+        T(test_of_another_node),
+        T(test_no_overlap_with_what_is_forgotten),
+        T(test_the_newest_state_wins),
+        T(test_the_database_goes_away),
+        T(test_a_row_that_is_refused),
+        T(test_the_limit),
+        T(test_audience_rows),
+        T(test_audience_days),
     };
     server = pg_server_start(NULL);
     int status = run_tests(argc, argv, tests, ARRAY_LEN(tests));
