@@ -33,7 +33,8 @@ static void on_written(void *ctx, struct event **events, size_t n, bool durable)
 }
 
 /* What the ring still has is not lost: the writer may yet take it from there, and on_evict tells if it does not.
- * False: nothing of it is lost now. */
+ * False: nothing of it is lost now. The ring may have some between them that were never on disk, so their number is a
+ * guess then; but the first one of a report is always one of it. */
 static bool without_ring(const struct app *app, struct spool_dropped *d)
 {
     uint64_t kept = 0;
@@ -52,9 +53,12 @@ static bool without_ring(const struct app *app, struct spool_dropped *d)
     if (kept == 0) {
         return true;
     }
+    if (oldest <= d->first_id) {
+        return false;
+    }
     d->last_id = oldest - 1;
-    d->n = d->n > kept ? d->n - kept : 0;
-    return d->n > 0;
+    d->n = d->n > kept ? d->n - kept : 1;
+    return true;
 }
 
 static void on_dropped(void *ctx, const struct spool_dropped *rooms, size_t n)

@@ -350,6 +350,7 @@ void spool_ack(struct spool *s, int64_t id)
     if (id > s->acked_id) {
         s->acked_id = id;
         spool_missing_forget(&s->missing, id);
+        spool_missing_forget(&s->loose, id);
         spool_ack_sweep(s);
     }
 }
@@ -491,6 +492,9 @@ int64_t spool_last_id(const struct spool *s)
 
 bool spool_dropping(const struct spool *s, int64_t id)
 {
+    if (spool_missing_has(&s->loose, id)) {
+        return false;
+    }
     for (struct list_node *node = list_first(&s->doomed); node != NULL;
          node = list_next(&s->doomed, node)) {
         const struct spool_segment *seg = CONTAINER_OF(node, struct spool_segment, node);

@@ -126,6 +126,7 @@ struct spool {
     int64_t stored_id;  /* in the database; may be beyond acked_id */
     int64_t dropped_id; /* newest in a dropped segment: readers pass it over */
     struct spool_missing missing;
+    struct spool_missing loose; /* of these: told without being on disk, so in no segment */
     struct spool_holds holds;
 
     struct spool_batch queue;  /* the next write */

@@ -73,6 +73,7 @@ static void tell_run(struct spool *s, struct event **events, size_t n, bool dura
         s->kept_id = last;
     } else {
         spool_missing_add(&s->missing, first, last, s->kept_id);
+        spool_missing_add(&s->loose, first, last, s->kept_id);
         s->degraded_events += written ? 0 : n;
         stats_add(s->stats, written ? STAT_SPOOL_LOOSE_ROOM : STAT_SPOOL_LOOSE_DEGRADED,
                   (int64_t)n);
