@@ -202,6 +202,8 @@ class World:
     def drain(self):
         """No new events; a last message in each room, which is in the database once everything before it is."""
         self.sim.pause()
+        self.sim.command("wait idle")
+        harness.wait_for("no event to be refused", lambda: self.service.metric("danmakud_spool_state") == 0)
         for room in self.sim.rooms:
             self.sim.command(f"say {room} the last one")
         self.sim.command("wait idle")
