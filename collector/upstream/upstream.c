@@ -219,8 +219,7 @@ static void on_http_closed(void *ctx)
 
 void upstream_maybe_closed(struct upstream *u)
 {
-    if (!u->closing || u->http || u->id.saving || u->n_telling > 0 || u->calls.n > 0 ||
-        requests_n(u) > 0) {
+    if (!u->closing || u->http || u->n_telling > 0 || u->calls.n > 0 || requests_n(u) > 0) {
         return;
     }
     void (*const closed)(void *ctx) = u->closed;

@@ -61,7 +61,8 @@ struct upstream_opts {
 
 struct upstream *upstream_new(struct loop *loop, const struct upstream_opts *opts,
                               struct stats *stats);
-/* Every pending call ends with ERR_CANCELED, then closed comes once; freed by then. */
+/* Every pending call ends with ERR_CANCELED, then closed comes once; freed by then. A device id that is being written
+ * to the disk is not waited for: the loop has that work left until the disk answers. */
 void upstream_close(struct upstream *u, void (*closed)(void *ctx), void *ctx);
 
 /* What upstream says of one room. -1 or "": it does not say. */

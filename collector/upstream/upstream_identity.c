@@ -53,12 +53,22 @@ void identity_cookie(const struct upstream *u, struct buf *out)
 
 /* ---- the device id on disk ---- */
 
+/* A write under way; it outlives an upstream that closes, which must not wait for a disk that does not answer. */
+struct id_save {
+    struct upstream *up; /* borrowed; NULL: closed */
+};
+
 static void save(struct upstream *u);
 
 static void on_saved(void *ctx, enum err_code code, const struct err *err)
 {
-    struct upstream *u = ctx;
-    u->id.saving = false;
+    struct id_save *s = ctx;
+    struct upstream *u = s->up;
+    mem_free(s);
+    if (!u) {
+        return;
+    }
+    u->id.saving = NULL;
     if (code != ERR_OK && !u->closing) {
         LOG(WARN, "upstream", "the device id cannot be kept: the next start asks for a new one",
             KV_CSTR("file", u->buvid_file), KV_CSTR("err", err->msg));
@@ -66,15 +76,15 @@ static void on_saved(void *ctx, enum err_code code, const struct err *err)
     if (u->id.save_again && !u->closing) {
         save(u);
     }
-    upstream_maybe_closed(u);
 }
 
 static void save(struct upstream *u)
 {
-    u->id.save_again = u->id.saving;
+    u->id.save_again = u->id.saving != NULL;
     if (u->buvid_file && !u->id.saving) {
-        u->id.saving = true;
-        keep_file_write(u->loop, u->buvid_file, str_of(u->id.buvid), on_saved, u);
+        u->id.saving = mem_new(struct id_save);
+        u->id.saving->up = u;
+        keep_file_write(u->loop, u->buvid_file, str_of(u->id.buvid), on_saved, u->id.saving);
     }
 }
 
@@ -329,6 +339,9 @@ void identity_open(struct upstream *u)
 
 void identity_close(struct upstream *u)
 {
+    if (u->id.saving) {
+        u->id.saving->up = NULL;
+    }
     mem_free(u->id.buvid);
     cookies_deinit(&u->id.cookies);
 }

@@ -114,9 +114,9 @@ struct identity {
     bool login_told;
     int64_t uid;
     bool asking_buvid, asking_nav;
-    bool nav_stale;  /* what is being asked for may be told of cookies that were replaced since */
-    bool saving;     /* a write of the device id is under way */
-    bool save_again; /* it has changed since */
+    bool nav_stale; /* what is being asked for may be told of cookies that were replaced since */
+    struct id_save *saving; /* a write of the device id that is under way; NULL: none */
+    bool save_again;        /* it has changed since */
 };
 
 struct upstream {

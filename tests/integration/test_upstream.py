@@ -1,6 +1,7 @@
 """The upstream's HTTP side: hosts and tokens over it, a ban, and nobody there."""
 import gzip
 import http.server
+import os
 import signal
 import socket
 import ssl
@@ -60,6 +61,28 @@ def test_rooms_connect_to_the_hosts_that_upstream_names(web, danmakud, tmp_path)
     wait_for("every room to be live again", lambda: set(states(again).values()) == {"live"})
     assert asked(s, "/x/frontend/finger/spi") == 1
     assert (tmp_path / "upstream_device_id").read_text().strip() == device
+
+
+def test_a_device_id_that_cannot_be_written_holds_up_no_stop(web, danmakud, tmp_path):
+    fifo = tmp_path / "upstream_device_id.new"
+    os.mkfifo(fifo)  # whoever opens it for writing waits, as for a disk that hangs
+    s = web("--rooms", "2", "--rate", "50")
+    d = danmakud(*args_for(s), record=False)
+    wait_for("events", lambda: d.metric("danmakud_events_published_total") > 20)
+    client = requests.Session()
+    assert client.get(d.base + "/livez", timeout=5).status_code == 200
+    d.signal(signal.SIGTERM)
+
+    def closed():
+        try:
+            client.get(d.base + "/livez", timeout=1)
+        except requests.ConnectionError:
+            return True
+        return False
+    # HTTP lets go of its connections after collector, writer and spool have closed.
+    wait_for("the stop to get to HTTP", closed)
+    with open(fifo, "rb"):
+        assert d.proc.wait(30) == 0, d.tail()
 
 
 def test_after_a_ban_nothing_is_asked_and_live_rooms_go_on(web, danmakud, tmp_path):

@@ -1,8 +1,12 @@
 /* The calls over a server on the same loop: what is asked, and what is made of the answers. */
 #include "collector/upstream/upstream.h"
 
+#include <fcntl.h>
+#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #include "tests/support/run.h"
 #include "tests/support/upstream_rig.h"
@@ -278,6 +282,17 @@ static void the_old_address_helps(void **state)
 
 /* ---- the device id ---- */
 
+/* On disk, under its name: closing does not wait for that. */
+static void wait_for_file(struct upstream_rig *f, const char *name)
+{
+    char path[TMP_PATH_BYTES];
+    tmp_path(&f->dir, name, path);
+    while (access(path, F_OK) != 0) {
+        upr_turns(f, 1);
+        (void)sched_yield(); /* the runner ends a case that hangs */
+    }
+}
+
 static void device_id_by_other_ways(void **state)
 {
     struct upstream_rig *f = rig(state);
@@ -289,6 +304,7 @@ static void device_id_by_other_ways(void **state)
     upr_danmu(f, 1);
     upr_wait(f);
     assert_string_equal(f->buvid, "54E5EFC1-979439infoc");
+    wait_for_file(f, "upstream_device_id");
     upr_close(f);
     tmp_dir_remove(&f->dir);
     tmp_dir_make(&f->dir);
@@ -318,7 +334,8 @@ static void device_id_is_kept(void **state)
     assert_false(info.has_buvid);
     upr_danmu(f, 1);
     upr_wait(f);
-    upr_close(f); /* waits for the file */
+    wait_for_file(f, "upstream_device_id");
+    upr_close(f);
     upr_open(f);
     upstream_info(f->up, &info);
     assert_true(info.has_buvid);
@@ -362,6 +379,29 @@ static void device_id_that_cannot_be_kept(void **state)
     upr_danmu(f, 1);
     upr_wait(f);
     assert_int_equal(f->code, ERR_OK);
+}
+
+/* A disk that hangs: a name that cannot be opened for writing until somebody reads from it. */
+static void closing_does_not_wait_for_the_disk(void **state)
+{
+    struct upstream_rig *f = rig(state);
+    char path[TMP_PATH_BYTES];
+    tmp_path(&f->dir, "upstream_device_id.new", path);
+    assert_int_equal(mkfifo(path, 0600), 0);
+    upr_identity(f);
+    fake_web_answer(f->web, UPR_DANMU, 200, DANMU);
+    upr_danmu(f, 1);
+    upr_wait(f);
+    assert_int_equal(f->code, ERR_OK);
+    upr_close(f);
+    /* The write goes on, and ends, without the upstream. */
+    char text[64];
+    const int fd = open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
+    assert_true(fd >= 0);
+    while (read(fd, text, sizeof text) <= 0) {
+        (void)sched_yield(); /* the runner ends a case that hangs */
+    }
+    assert_int_equal(close(fd), 0);
 }
 
 /* ---- a login ---- */
@@ -550,6 +590,7 @@ int main(int argc, char **argv)
         CASE(device_id_by_other_ways),
         CASE(device_id_is_kept),
         CASE(device_id_that_cannot_be_kept),
+        CASE(closing_does_not_wait_for_the_disk),
         CASE(logged_in),
         CASE(a_login_that_expired),
         CASE(cookies_replaced_while_asking),
