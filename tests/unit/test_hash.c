@@ -151,6 +151,7 @@ static void crc32_vectors(void **state)
     assert_int_equal(hash_crc32(STR("123456789")), 0xCBF43926);
     assert_int_equal(hash_crc32(STR_NULL), 0);
     assert_int_equal(hash_crc32(STR("6249")), 0x37C43260);
+    assert_int_equal(hash_crc32(STR("77777777771")), 0xCF1ADA11); /* of a uid */
     assert_int_equal(hash_crc32((struct str){ff, 32}), 0xFF6CAB0B);
     /* RFC 3720 B.4 */
     assert_int_equal(hash_crc32c(0, "123456789", 9), 0xE3069283);
