@@ -287,9 +287,9 @@ class Comparison:
             if x["t"] == "begin":
                 connections[x["room"]].append((self.w.id_ms(x["at_ms"]), ended.get(x["conn"])))
         until = max((self.w.id_ms(x["at_ms"]) for x in self.lines if x["t"] != "done"), default=0)
-        # A clock that was set may have been so for less than the time between two signs of life.
+        # A clock that was set, twice even, may have been so for less than the time between two signs of life.
         steps = [0] + [after for _, after in self.w.clock_steps]
-        slack = LINK_MS + 1000 * max((abs(b - a) for a, b in zip(steps, steps[1:])), default=0)
+        slack = LINK_MS + 1000 * (max(steps) - min(steps))
         for problem in link_problems(self.link, connections, until, slack)[:5]:
             self.v.fail(problem)
 

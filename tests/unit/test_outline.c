@@ -53,6 +53,7 @@ static void limits(void **state)
     }
     buf_put_c(&in, '}');
     assert_true(outline_write(&out, buf_str(&in)));
+    buf_put_c(&out, '\0');
     assert_true(strstr(out.data, "\"k63\":\"number\",\"...\":\"...\"}") != NULL);
     assert_true(strstr(out.data, "k64") == NULL);
     buf_clear(&in);
