@@ -73,7 +73,7 @@ static void on_stored(void *ctx, enum err_code code, const struct err *err,
 }
 
 /* Room 0 stands for every room known. A gap of the link that begins ends whatever the same room's link had open, also of
- * another node or of a process that was killed. What was closed is never opened again. A change of the past, as lost events
+ * another node, of a process that was killed, or of one that stopped later than our clock says it is. What was closed is never opened again. A change of the past, as lost events
  * are, gives the room a new revision. */
 static const struct db_stmt store_stmt = {
     .name = "app_coverage_store",
@@ -88,10 +88,11 @@ static const struct db_stmt store_stmt = {
         "SELECT r.room_id, t.source, t.from_ms, t.first_id, t.to_ms, t.cause, t.last_id, t.n, "
         "t.extra "
         "FROM told AS t JOIN room AS r ON t.room_id = 0), "
-        "ended AS (UPDATE coverage_span AS s SET to_ms = e.from_ms FROM (SELECT room_id, "
-        "min(from_ms) AS from_ms FROM told WHERE source = 0 GROUP BY room_id) AS e "
-        "WHERE s.room_id = e.room_id AND s.source = 0 AND s.to_ms IS NULL AND s.from_ms < "
-        "e.from_ms "
+        "ended AS (UPDATE coverage_span AS s SET to_ms = greatest(s.from_ms, e.from_ms) FROM "
+        "(SELECT room_id, min(from_ms) AS from_ms, "
+        "max(coalesce(to_ms, 9223372036854775807)) AS to_ms "
+        "FROM told WHERE source = 0 GROUP BY room_id) AS e "
+        "WHERE s.room_id = e.room_id AND s.source = 0 AND s.to_ms IS NULL AND s.from_ms < e.to_ms "
         "AND NOT EXISTS (SELECT FROM told AS t WHERE t.room_id = s.room_id AND t.source = 0 "
         "AND t.from_ms = s.from_ms)), "
         "revised AS (UPDATE room AS r SET rev = r.rev + 1 FROM (SELECT DISTINCT room_id FROM each "
