@@ -8,6 +8,7 @@ Each exchange is one line of JSON in LOG: {method, path, query, status, headers,
 $DANMAKUD_CONTRACT_LOG, or a file of this process that goes away with it.
 """
 import atexit
+import codecs
 import json
 import os
 import tempfile
@@ -86,9 +87,9 @@ class Recorder:
             if r.status_code != 200 or not r.headers["Content-Type"].startswith("text/event-stream"):
                 record("GET", r.request.url, r.status_code, r.headers, body=r.text)
                 return r
-            text = ""
+            text, decoder = "", codecs.getincrementaldecoder("utf-8")()  # a chunk may end within a character
             for chunk in r.iter_content(chunk_size=None):
-                text += chunk.decode("utf-8", "surrogateescape")
+                text += decoder.decode(chunk)
                 if len(parse_sse(text)) >= count:
                     break
             record("GET", r.request.url, r.status_code, r.headers, sse=text)

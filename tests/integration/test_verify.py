@@ -46,6 +46,9 @@ class FakeWorld:
     def id_ms(self, ms):
         return ms
 
+    def clock_ms(self, ms):
+        return ms
+
     def ended_by(self, _begun, _ended):
         return None
 
