@@ -316,20 +316,29 @@ void writer_rig_check(struct writer_rig *r, size_t n_parked)
     assert_int_equal(writer_rig_i64(r, "SELECT count(*) FROM parked_event"), n_parked);
 }
 
-void writer_rig_until_waits(struct writer_rig *r, const char *event)
+static bool backend_waits(struct writer_rig *r, const char *event)
 {
     char sql[256];
     (void)snprintf(sql, sizeof sql,
                    "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'danmakud "
                    "writer' AND wait_event = '%s'",
                    event);
-    for (int i = 0; i < 500; i++) {
-        if (writer_rig_i64(r, sql) == 1) {
-            return;
+    return writer_rig_i64(r, sql) > 0;
+}
+
+void writer_rig_add_until_waits(struct writer_rig *r, const char *event)
+{
+    const int64_t start_ms = clock_mono_ms(clock_system());
+    while (!backend_waits(r, event)) {
+        if (clock_mono_ms(clock_system()) - start_ms > RIG_WAIT_MS) {
+            fail_msg("the backend never waits for %s", event);
+        }
+        /* The server's own processes hear of a changed setting when they get to it: a commit may be sooner. */
+        if (all_written(r)) {
+            writer_rig_add(r, 10);
         }
         writer_rig_turn(r);
     }
-    fail_msg("the backend never waits for %s", event);
 }
 
 void writer_rig_nap_commits(struct writer_rig *r, const char *seconds)

@@ -270,7 +270,7 @@ static void the_rollup_does_not_overtake_a_batch(void **state)
         writer_rig_nap_commits(r, "1");
         r->hidden = 0;
         writer_poke(r->w);
-        writer_rig_until_waits(r, "PgSleep");
+        writer_rig_add_until_waits(r, "PgSleep");
         pass(r, 6000);
         writer_rig_nap_commits(r, NULL);
         assert_true(writer_rig_until_written(r));

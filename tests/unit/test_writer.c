@@ -246,7 +246,7 @@ static void commit_done_but_not_answered(void **state)
         pg_server_wait(r->conninfo,
                        "SELECT current_setting('synchronous_standby_names') = 'nobody'");
         writer_rig_add(r, 100);
-        writer_rig_until_waits(r, "SyncRep");
+        writer_rig_add_until_waits(r, "SyncRep");
         pg_server_sql(r->conninfo, "ALTER SYSTEM RESET synchronous_standby_names");
         pg_server_sql(r->conninfo, end_writer);
         pg_server_sql(r->conninfo, "SELECT pg_reload_conf()");
@@ -266,7 +266,7 @@ static void commit_neither_done_nor_answered(void **state)
     for (int i = 0; i < 3; i++) {
         writer_rig_nap_commits(r, "30");
         writer_rig_add(r, 100);
-        writer_rig_until_waits(r, "PgSleep");
+        writer_rig_add_until_waits(r, "PgSleep");
         pg_server_sql(r->conninfo, end_writer);
         writer_rig_nap_commits(r, NULL);
         assert_true(writer_rig_until_written(r));
@@ -285,7 +285,7 @@ static void commit_done_after_we_gave_up(void **state)
     assert_true(writer_rig_until_written(r));
     writer_rig_nap_commits(r, "1.5");
     writer_rig_add(r, 100);
-    writer_rig_until_waits(r, "PgSleep");
+    writer_rig_add_until_waits(r, "PgSleep");
     assert_true(writer_rig_until_state(r, WRITER_CONNECTING));
     writer_rig_nap_commits(r, NULL); /* waits for that commit */
     writer_rig_add(r, 100);
@@ -313,7 +313,7 @@ static void counted_kinds_are_counted_once(void **state)
     pg_server_sql(r->conninfo, "ALTER SYSTEM SET synchronous_standby_names = 'nobody'");
     pg_server_sql(r->conninfo, "SELECT pg_reload_conf()");
     writer_rig_add(r, 300);
-    writer_rig_until_waits(r, "SyncRep"); /* committed, not answered */
+    writer_rig_add_until_waits(r, "SyncRep"); /* committed, not answered */
     pg_server_sql(r->conninfo, "ALTER SYSTEM RESET synchronous_standby_names");
     pg_server_sql(r->conninfo, end_writer);
     pg_server_sql(r->conninfo, "SELECT pg_reload_conf()");
