@@ -69,6 +69,70 @@ def test_run_finds_a_file_named_from_here(tree):
         assert p.returncode == 2 and f"{d}/my.ini:1: rooms: none" in p.stderr, p.stderr
 
 
+def run_once(tree, *args, **env):
+    d, who = tree
+    return subprocess.run([f"{d}/run", "--no-install", "--build-dir", f"{d}/b", "--port", "0", *args], capture_output=True, text=True,
+                          cwd=d, timeout=harness.TIMEOUT, env={"PATH": f"{d}/bin:{os.environ['PATH']}", "HOME": d, **env}, **who)
+
+
+def test_demo_takes_no_data_of_a_service_and_the_other_way_round(tree):
+    d, who = tree
+    for made, args, word in (("service/spool", ["--demo"], "a demo must not touch"), ("demo/demo-tls", [], "the data of a demo")):
+        os.makedirs(f"{d}/{made}")
+        p = run_once(tree, *args, "--data-dir", os.path.dirname(f"{d}/{made}"))
+        assert p.returncode == 1 and word in p.stderr and "--data-dir" in p.stderr, p.stderr
+        assert os.listdir(os.path.dirname(f"{d}/{made}")) == [os.path.basename(made)]
+
+
+def test_demo_takes_no_database_from_the_environment(tree):
+    """Nothing listens there, and the configuration is not even looked at: the bad number would be told."""
+    d, who = tree
+    p = run_once(tree, "--demo", "--data-dir", f"{d}/data", "--", "--rooms", "none", DANMAKUD_DATABASE_URL="postgresql://127.0.0.1:1/x",
+                 DANMAKUD_MAX_ROOMS="many")
+    assert p.returncode == 2 and "does not use DANMAKUD_DATABASE_URL" in p.stderr and "--rooms: none" in p.stderr, p.stderr
+    assert "DANMAKUD_MAX_ROOMS: " not in p.stderr, p.stderr
+
+
+def test_programs_of_another_directory_are_left_alone(tree):
+    """Each data directory has its own copies; a program of it that runs is not replaced, whether or not it locks its data."""
+    d, who = tree
+    config = ["--", "--rooms", "none"]  # it ends at once
+    assert run_once(tree, "--data-dir", f"{d}/one", *config).returncode == 2
+    before = os.stat(f"{d}/one/bin/danmakud")
+    assert run_once(tree, "--demo", "--data-dir", f"{d}/two", *config).returncode == 2
+    assert os.stat(f"{d}/one/bin/danmakud").st_ino == before.st_ino
+    with subprocess.Popen([f"{d}/one/bin/danmakud", "decode", "-"], stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, **who) as p:
+        refused = run_once(tree, "--data-dir", f"{d}/one", *config)
+        assert refused.returncode == 1 and f"a danmakud runs on {d}/one already" in refused.stderr, refused.stderr
+        p.stdin.close()
+    assert os.stat(f"{d}/one/bin/danmakud").st_ino == before.st_ino
+    assert run_once(tree, "--data-dir", f"{d}/one", *config).returncode == 2
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="what root does")
+def test_root_touches_no_installed_programs(tree):
+    """In a file system of its own: a service's programs and data stay as they are, whatever the demo does."""
+    d, _ = tree
+    user = subprocess.run(["id", "danmakud"], capture_output=True, check=False)
+    unshare = subprocess.run(["unshare", "-m", "mount", "-t", "tmpfs", "none", "/mnt"], capture_output=True, check=False)
+    if user.returncode != 0 or unshare.returncode != 0:
+        pytest.skip("no user danmakud, or no mounts")
+    script = f"""set -e
+mount -t tmpfs none /usr/local; mount -t tmpfs none /var/lib
+mkdir -p /var/lib/danmakud/bin /var/lib/danmakud/spool; echo mine >/var/lib/danmakud/bin/danmakud
+{d}/run --demo --no-install --build-dir {d}/b --port 0 -- --rooms none || [ $? = 2 ]
+cat /var/lib/danmakud/bin/danmakud; find /var/lib/danmakud /usr/local/lib/danmakud -type f | sort -r; ls -d /var/lib/danmakud-demo/bin || true
+stat -c %U /usr/local/lib/danmakud/var-lib-danmakud-demo
+exec 8>/var/lib/danmakud/spool/LOCK; flock 8
+{d}/run --no-install --build-dir {d}/b --port 0 -- --rooms none || echo status $?
+"""
+    p = subprocess.run(["unshare", "-m", "bash", "-c", script], capture_output=True, text=True, cwd=d, timeout=harness.TIMEOUT,
+                       env={"PATH": f"{d}/bin:{os.environ['PATH']}", "HOME": d})
+    assert p.stdout.split() == ["mine", "/var/lib/danmakud/bin/danmakud", "/usr/local/lib/danmakud/var-lib-danmakud-demo/danmakud-sim",
+                                "/usr/local/lib/danmakud/var-lib-danmakud-demo/danmakud", "root", "status", "1"], p.stdout + p.stderr
+    assert "a danmakud runs on /var/lib/danmakud already" in p.stderr, p.stderr
+
+
 def assert_found_by_itself(base):
     """The demo's rooms: nobody configured them."""
     def covered():
@@ -95,6 +159,8 @@ def test_run_stops_all_of_it(tree, how):
         wait_for("a room", lambda: 'msg="live"' in text("err") or p.poll() is not None)
         assert p.poll() is None, text("err")
         assert_found_by_itself(text("out").split("danmakud ready: ")[1].split()[0])
+        second = run_once(tree, "--demo", "--data-dir", f"{d}/data")
+        assert second.returncode == 1 and "stop it first" in second.stderr, second.stderr
         os.killpg(p.pid, signal.SIGINT if how == "ctrl_c" else signal.SIGHUP)  # as a terminal does
         assert p.wait(harness.TIMEOUT) == 0, text("err")
         assert "second signal" not in text("err")
