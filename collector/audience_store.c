@@ -128,7 +128,7 @@ static void make_days(struct audience_store *st)
 {
     static const struct db_stmt days = {
         .name = "audience_days",
-        .sql = "SELECT count(*) FILTER (WHERE audience_make_day(day)) FROM (SELECT "
+        .sql = "SELECT count(*) FILTER (WHERE partition_make_day('audience', day)) FROM (SELECT "
                "(timestamp '1970-01-01' + $1::int8 * interval '1 ms')::date + n::int4 AS day "
                "FROM generate_series(0, $2::int8) AS n) AS days",
     };

@@ -14,117 +14,94 @@ SET client_min_messages = warning;
 SET row_security = off;
 
 --
--- Name: audience_make_day(date); Type: FUNCTION; Schema: public; Owner: -
+-- Name: partition_day_begin(regclass, date); Type: FUNCTION; Schema: public; Owner: -
 --
 
-CREATE FUNCTION public.audience_make_day(day date) RETURNS boolean
-    LANGUAGE plpgsql
-    SET lock_timeout TO '2s'
+CREATE FUNCTION public.partition_day_begin(parent regclass, day date) RETURNS bigint
+    LANGUAGE sql STABLE
     AS $$
-DECLARE
-    name text := 'audience_' || to_char(day, 'YYYYMMDD');
-    low int8 := extract(epoch FROM day::timestamp)::int8 * 1000;
-    high int8 := extract(epoch FROM (day + 1)::timestamp)::int8 * 1000;
-BEGIN
-    IF to_regclass(quote_ident(name)) IS NOT NULL THEN
-        RETURN false;
-    END IF;
-    PERFORM pg_advisory_xact_lock(7236812340044);
-    IF to_regclass(quote_ident(name)) IS NOT NULL THEN
-        RETURN false;
-    END IF;
-    EXECUTE format('CREATE TABLE %I (LIKE audience INCLUDING DEFAULTS INCLUDING CONSTRAINTS INCLUDING STORAGE)', name);
-    IF EXISTS (SELECT FROM audience_default WHERE at_ms >= low AND at_ms < high) THEN
-        LOCK TABLE audience_default IN SHARE ROW EXCLUSIVE MODE;
-        EXECUTE format('WITH moved AS (DELETE FROM audience_default WHERE at_ms >= %s AND at_ms < %s RETURNING *)'
-                       ' INSERT INTO %I SELECT * FROM moved', low, high, name);
-    END IF;
-    EXECUTE format('ALTER TABLE audience ATTACH PARTITION %I FOR VALUES FROM (%s) TO (%s)', name, low, high);
-    RETURN true;
-END $$;
+    SELECT CASE a.attname
+        WHEN 'id' THEN ((extract(epoch FROM day::timestamp)::int8 * 1000) - 1577836800000) << 22
+        WHEN 'at_ms' THEN extract(epoch FROM day::timestamp)::int8 * 1000
+    END
+    FROM pg_partitioned_table AS p
+    JOIN pg_attribute AS a ON a.attrelid = p.partrelid AND a.attnum = p.partattrs[0]
+    WHERE p.partrelid = parent
+$$;
 
 --
--- Name: event_make_day(date); Type: FUNCTION; Schema: public; Owner: -
+-- Name: partition_drop_before(regclass, date, integer); Type: FUNCTION; Schema: public; Owner: -
 --
 
-CREATE FUNCTION public.event_make_day(day date) RETURNS boolean
-    LANGUAGE plpgsql
-    SET lock_timeout TO '2s'
-    AS $$
-DECLARE
-    name text := 'event_' || to_char(day, 'YYYYMMDD');
-    low int8 := ((extract(epoch FROM day::timestamp)::int8 * 1000) - 1577836800000) << 22;
-    high int8 := ((extract(epoch FROM (day + 1)::timestamp)::int8 * 1000) - 1577836800000) << 22;
-BEGIN
-    IF low < 0 OR to_regclass(quote_ident(name)) IS NOT NULL THEN
-        RETURN false;
-    END IF;
-    PERFORM pg_advisory_xact_lock(7236812340042);
-    IF to_regclass(quote_ident(name)) IS NOT NULL THEN
-        RETURN false;
-    END IF;
-    EXECUTE format('CREATE TABLE %I (LIKE event INCLUDING DEFAULTS INCLUDING CONSTRAINTS INCLUDING STORAGE)', name);
-    IF EXISTS (SELECT FROM event_default WHERE id >= low AND id < high) THEN
-        LOCK TABLE event_default IN SHARE ROW EXCLUSIVE MODE;
-        EXECUTE format('WITH moved AS (DELETE FROM event_default WHERE id >= %s AND id < %s RETURNING *)'
-                       ' INSERT INTO %I SELECT * FROM moved', low, high, name);
-    END IF;
-    EXECUTE format('ALTER TABLE event ATTACH PARTITION %I FOR VALUES FROM (%s) TO (%s)', name, low, high);
-    RETURN true;
-END $$;
-
---
--- Name: raw_drop_before(bigint); Type: FUNCTION; Schema: public; Owner: -
---
-
-CREATE FUNCTION public.raw_drop_before(before bigint) RETURNS integer
+CREATE FUNCTION public.partition_drop_before(parent regclass, day date, most integer) RETURNS integer
     LANGUAGE plpgsql
     SET lock_timeout TO '2s'
     AS $_$
 DECLARE
-    name text;
-    day date;
-    dropped int := 0;
+    base name := (SELECT relname FROM pg_class WHERE oid = parent);
+    key name := (SELECT a.attname FROM pg_partitioned_table AS p
+                 JOIN pg_attribute AS a ON a.attrelid = p.partrelid AND a.attnum = p.partattrs[0]
+                 WHERE p.partrelid = parent);
+    rest regclass := (SELECT partdefid FROM pg_partitioned_table WHERE partrelid = parent AND partdefid <> 0);
+    part record;
+    dropped int4 := 0;
 BEGIN
-    FOR name IN SELECT c.relname FROM pg_inherits AS i JOIN pg_class AS c ON c.oid = i.inhrelid
-                WHERE i.inhparent = 'raw_event'::regclass AND c.relname ~ '^raw_event_[0-9]{8}$' ORDER BY 1 LOOP
-        day := to_date(right(name, 8), 'YYYYMMDD');
-        IF ((extract(epoch FROM (day + 1)::timestamp)::int8 * 1000) - 1577836800000) << 22 <= before THEN
-            EXECUTE format('DROP TABLE %I', name);
-            dropped := dropped + 1;
+    FOR part IN SELECT c.oid::regclass AS rel FROM pg_inherits AS i JOIN pg_class AS c ON c.oid = i.inhrelid
+                WHERE i.inhparent = parent AND left(c.relname, -8) = base || '_' AND c.relname ~ '_[0-9]{8}$'
+                  AND to_date(right(c.relname, 8), 'YYYYMMDD') < day
+                ORDER BY c.relname LOOP
+        IF dropped >= most THEN
+            RETURN dropped;
         END IF;
+        EXECUTE format('DROP TABLE %s', part.rel);
+        dropped := dropped + 1;
     END LOOP;
-    DELETE FROM raw_event_default WHERE id < before;
+    IF rest IS NOT NULL THEN
+        EXECUTE format('DELETE FROM %s WHERE %I < %s', rest, key, partition_day_begin(parent, day));
+    END IF;
     RETURN dropped;
 END $_$;
 
 --
--- Name: raw_make_day(date); Type: FUNCTION; Schema: public; Owner: -
+-- Name: partition_make_day(regclass, date); Type: FUNCTION; Schema: public; Owner: -
 --
 
-CREATE FUNCTION public.raw_make_day(day date) RETURNS boolean
+CREATE FUNCTION public.partition_make_day(parent regclass, day date) RETURNS boolean
     LANGUAGE plpgsql
     SET lock_timeout TO '2s'
     AS $$
 DECLARE
-    name text := 'raw_event_' || to_char(day, 'YYYYMMDD');
-    low int8 := ((extract(epoch FROM day::timestamp)::int8 * 1000) - 1577836800000) << 22;
-    high int8 := ((extract(epoch FROM (day + 1)::timestamp)::int8 * 1000) - 1577836800000) << 22;
+    base name := (SELECT relname FROM pg_class WHERE oid = parent);
+    part text := base || '_' || to_char(day, 'YYYYMMDD');
+    key name := (SELECT a.attname FROM pg_partitioned_table AS p
+                 JOIN pg_attribute AS a ON a.attrelid = p.partrelid AND a.attnum = p.partattrs[0]
+                 WHERE p.partrelid = parent);
+    rest regclass := (SELECT partdefid FROM pg_partitioned_table WHERE partrelid = parent AND partdefid <> 0);
+    low int8 := partition_day_begin(parent, day);
+    high int8 := partition_day_begin(parent, day + 1);
+    waiting boolean := false;
 BEGIN
-    IF low < 0 OR to_regclass(quote_ident(name)) IS NOT NULL THEN
+    IF low IS NULL THEN
+        RAISE EXCEPTION 'table % is not partitioned by days', parent;
+    END IF;
+    IF low < 0 OR to_regclass(quote_ident(part)) IS NOT NULL THEN
         RETURN false;
     END IF;
-    PERFORM pg_advisory_xact_lock(7236812340043);
-    IF to_regclass(quote_ident(name)) IS NOT NULL THEN
+    PERFORM pg_advisory_xact_lock((72368::int8 << 32) + parent::oid::int8);
+    IF to_regclass(quote_ident(part)) IS NOT NULL THEN
         RETURN false;
     END IF;
-    EXECUTE format('CREATE TABLE %I (LIKE raw_event INCLUDING DEFAULTS INCLUDING CONSTRAINTS INCLUDING STORAGE)', name);
-    IF EXISTS (SELECT FROM raw_event_default WHERE id >= low AND id < high) THEN
-        LOCK TABLE raw_event_default IN SHARE ROW EXCLUSIVE MODE;
-        EXECUTE format('WITH moved AS (DELETE FROM raw_event_default WHERE id >= %s AND id < %s RETURNING *)'
-                       ' INSERT INTO %I SELECT * FROM moved', low, high, name);
+    EXECUTE format('CREATE TABLE %I (LIKE %s INCLUDING DEFAULTS INCLUDING CONSTRAINTS INCLUDING STORAGE)', part, parent);
+    IF rest IS NOT NULL THEN
+        EXECUTE format('SELECT EXISTS (SELECT FROM %s WHERE %I >= %s AND %I < %s)', rest, key, low, key, high)
+            INTO waiting;
     END IF;
-    EXECUTE format('ALTER TABLE raw_event ATTACH PARTITION %I FOR VALUES FROM (%s) TO (%s)', name, low, high);
+    IF waiting THEN
+        EXECUTE format('LOCK TABLE %s IN SHARE ROW EXCLUSIVE MODE', rest);
+        EXECUTE format('WITH moved AS (DELETE FROM %s WHERE %I >= %s AND %I < %s RETURNING *)'
+                       ' INSERT INTO %I SELECT * FROM moved', rest, key, low, key, high, part);
+    END IF;
+    EXECUTE format('ALTER TABLE %s ATTACH PARTITION %I FOR VALUES FROM (%s) TO (%s)', parent, part, low, high);
     RETURN true;
 END $$;
 

@@ -79,7 +79,7 @@ struct upkeep {
 
 static const struct db_stmt partitions_stmt = {
     .name = "upkeep_partitions",
-    .sql = "SELECT count(*) FILTER (WHERE event_make_day(day)) FROM (SELECT "
+    .sql = "SELECT count(*) FILTER (WHERE partition_make_day('event', day)) FROM (SELECT "
            "(timestamp '2020-01-01' + $1::int8 * interval '1 day')::date + n::int4 AS day "
            "FROM generate_series(0, $2::int8) AS n) AS days",
 };
@@ -104,7 +104,7 @@ static const struct db_stmt mark_stmt = {
 };
 static const struct db_stmt heal_stmt = {
     .name = "upkeep_heal",
-    .sql = "SELECT count(*) FILTER (WHERE event_make_day(day)) FROM (SELECT DISTINCT "
+    .sql = "SELECT count(*) FILTER (WHERE partition_make_day('event', day)) FROM (SELECT DISTINCT "
            "(timestamp '2020-01-01' + ((id >> 22) / 86400000) * interval '1 day')::date AS day "
            "FROM (SELECT id FROM event_default LIMIT 100000) AS x ORDER BY day LIMIT 8) AS days",
 };

@@ -379,8 +379,10 @@ static void on_upkeep(void *ctx)
 {
     static const struct db_stmt days = {
         .name = "app_raw_days",
-        .sql = "SELECT count(*) FILTER (WHERE raw_make_day(day)), raw_drop_before($3::int8) "
-               "FROM (SELECT (timestamp '2020-01-01' + $1::int8 * interval '1 day')::date "
+        .sql = "SELECT count(*) FILTER (WHERE partition_make_day('raw_event', day)), "
+               "partition_drop_before('raw_event', (timestamp '2020-01-01' + $3::int8 * "
+               "interval '1 day')::date, 2147483647) FROM (SELECT (timestamp '2020-01-01' + "
+               "$1::int8 * interval '1 day')::date "
                "+ n::int4 AS day FROM generate_series(0, $2::int8) AS n) AS days",
     };
     struct app_raw *r = ctx;
@@ -388,7 +390,7 @@ static void on_upkeep(void *ctx)
     const struct db_arg args[] = {
         DB_ARG_I64((now - ID_EPOCH_MS) / DAY_MS),
         DB_ARG_I64(DAYS_AHEAD),
-        DB_ARG_I64(id_first_of_ms(now - r->app->config->raw_retention)),
+        DB_ARG_I64((now - r->app->config->raw_retention - ID_EPOCH_MS) / DAY_MS),
     };
     struct err err = {0};
     const enum err_code code =

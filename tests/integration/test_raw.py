@@ -145,7 +145,7 @@ def test_old_days_are_dropped(danmakud, rows):
     d = danmakud()
     wait_for("the days ahead", lambda: rows("SELECT count(*) FROM pg_inherits WHERE inhparent = 'raw_event'::regclass") == [(5,)])
     assert d.stop() == 0
-    rows("SELECT raw_make_day((now() AT TIME ZONE 'UTC')::date - n) FROM generate_series(1, 20) AS n")
+    rows("SELECT partition_make_day('raw_event', (now() AT TIME ZONE 'UTC')::date - n) FROM generate_series(1, 20) AS n")
     rows("""INSERT INTO raw_event (room_id, id, reason) SELECT 1, (((extract(epoch FROM now())::int8 - n * 86400) * 1000)
             - 1577836800000) << 22, 'unknown' FROM generate_series(0, 20) AS n RETURNING id""")
     rows("INSERT INTO raw_event (room_id, id, reason) VALUES (1, 5, 'long ago') RETURNING id")

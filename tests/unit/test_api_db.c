@@ -83,7 +83,8 @@ static int setup(void **state)
     struct migrate_result result;
     pg_server_new_db(server, f->conninfo);
     assert_int_equal(migrate_run(f->conninfo, &result, NULL), ERR_OK);
-    pg_server_sql(f->conninfo, "SELECT event_make_day('2025-11-24'), event_make_day('2025-11-23')");
+    pg_server_sql(f->conninfo, "SELECT partition_make_day('event', '2025-11-24'), "
+                               "partition_make_day('event', '2025-11-23')");
     start(f, RING);
     *state = f;
     return 0;

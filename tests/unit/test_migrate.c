@@ -312,10 +312,10 @@ static void test_make_day(void **state)
                       " SELECT 1, (1000000 + i * 86400000::int8) << 22, 1, 1, 1, 0"
                       " FROM generate_series(0, 2) i");
     assert_sql(3, "SELECT count(*) FROM event_default");
-    assert_sql(1, "SELECT event_make_day('2020-01-01')::int");
-    assert_sql(0, "SELECT event_make_day('2020-01-01')::int");
-    assert_sql(1, "SELECT event_make_day('2020-01-02')::int");
-    assert_sql(0, "SELECT event_make_day('2019-12-31')::int"); /* before any id */
+    assert_sql(1, "SELECT partition_make_day('event', '2020-01-01')::int");
+    assert_sql(0, "SELECT partition_make_day('event', '2020-01-01')::int");
+    assert_sql(1, "SELECT partition_make_day('event', '2020-01-02')::int");
+    assert_sql(0, "SELECT partition_make_day('event', '2019-12-31')::int"); /* before any id */
     assert_sql(1, "SELECT count(*) FROM event_default");
     assert_sql(1, "SELECT count(*) FROM event_20200102");
     assert_sql(3, "SELECT count(*) FROM event");
@@ -324,11 +324,54 @@ static void test_make_day(void **state)
                   " (relname LIKE 'event_20200102%id%' AND"
                   " reloptions @> '{autosummarize=on,pages_per_range=32}')");
     /* The bounds are the UTC day, whatever the session's time zone. */
-    assert_sql(0, "SET timezone TO 'Asia/Shanghai'; SELECT event_make_day('2020-01-02')::int");
+    assert_sql(
+        0,
+        "SET timezone TO 'Asia/Shanghai'; SELECT partition_make_day('event', '2020-01-02')::int");
     pg_server_sql(db, "INSERT INTO event (room_id, id, nkey, actor, kind, flags) VALUES"
                       " (2, (86400000::int8 << 22), 1, 1, 1, 0),"
                       " (2, (2 * 86400000::int8 << 22) - 1, 1, 1, 1, 0)");
     assert_sql(2, "SELECT count(*) FROM event_20200102 WHERE room_id = 2");
+}
+
+/* Days of every partitioned table are made and dropped by the same two functions; nothing else makes them. */
+static void test_days_of_every_table(void **state)
+{
+    static const char *const tables[] = {"event", "raw_event", "audience"};
+    struct migrate_result r;
+    struct err err;
+    char sql[512];
+
+    (void)state;
+    assert_int_equal(migrate_run(db, &r, &err), ERR_OK);
+    assert_sql(ARRAY_LEN(tables), "SELECT count(*) FROM pg_partitioned_table");
+    assert_sql(2, "SELECT count(*) FROM pg_proc WHERE pronamespace = 'public'::regnamespace"
+                  " AND prosrc ~ 'PARTITION|DROP TABLE'");
+    for (size_t i = 0; i < ARRAY_LEN(tables); i++) {
+        const char *t = tables[i];
+        snprintf(sql, sizeof(sql),
+                 "SELECT count(*) FILTER (WHERE partition_make_day('%s', '2026-11-01'::date + n)) "
+                 "FROM generate_series(0, 9) AS n",
+                 t);
+        assert_sql(10, sql);
+        assert_sql(0, sql);
+        snprintf(sql, sizeof(sql), "SELECT partition_drop_before('%s', '2026-11-06', 3)", t);
+        assert_sql(3, sql);
+        assert_sql(2, sql);
+        assert_sql(0, sql);
+        snprintf(sql, sizeof(sql),
+                 "SELECT count(*) FROM pg_inherits WHERE inhparent = '%s'::regclass", t);
+        assert_sql(6, sql); /* five days and the default one */
+        snprintf(sql, sizeof(sql), "SELECT (to_regclass('%s_20261106') IS NOT NULL)::int", t);
+        assert_sql(1, sql);
+    }
+    /* What the default partition holds of the dropped days goes, too; what comes later stays. */
+    pg_server_sql(db, "INSERT INTO audience (room_id, at_ms) SELECT 1, ms FROM unnest(ARRAY["
+                      "1793923199999, 1793923200000]) AS ms"); /* around 2026-11-06 */
+    assert_sql(0, "SELECT partition_drop_before('audience', '2026-11-06', 3)");
+    assert_sql(1793923200000, "SELECT min(at_ms) FROM audience");
+    /* A table that is not partitioned by days is refused. */
+    pg_server_sql(db, "DO $$ BEGIN PERFORM partition_make_day('room', '2026-11-01'); RAISE 'no'; "
+                      "EXCEPTION WHEN raise_exception THEN ASSERT SQLERRM <> 'no'; END $$");
 }
 
 int main(int argc, char **argv)
@@ -349,6 +392,7 @@ int main(int argc, char **argv)
         cmocka_unit_test_setup(test_search_path, fresh_db),
         cmocka_unit_test(test_every_file_is_embedded),
         cmocka_unit_test_setup(test_make_day, fresh_db),
+        cmocka_unit_test_setup(test_days_of_every_table, fresh_db),
     };
     int rc;
 

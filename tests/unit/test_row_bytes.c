@@ -44,7 +44,7 @@ static void test_row_bytes(void **state)
         fail_msg("%s", err.msg);
     }
     client = pg_client_open(db);
-    pg_client_sql(client, "SELECT event_make_day('2026-11-22')");
+    pg_client_sql(client, "SELECT partition_make_day('event', '2026-11-22')");
     pg_client_sql(client, "SELECT setseed(0.42)");
     pg_client_sql(client, fill);
     for (int i = 0; i < ROWS; i += BATCH) {

@@ -451,8 +451,8 @@ static void test_audience_days(void **state)
                   "INSERT INTO audience (room_id, at_ms, online) SELECT 1, 1790000000000 + g, g "
                   "FROM generate_series(1, 100) g");
     assert_int_equal(count(f, "SELECT count(*) FROM audience_default"), 100);
-    assert_int_equal(count(f, "SELECT audience_make_day('2026-09-21')::int"), 1);
-    assert_int_equal(count(f, "SELECT audience_make_day('2026-09-21')::int"), 0);
+    assert_int_equal(count(f, "SELECT partition_make_day('audience', '2026-09-21')::int"), 1);
+    assert_int_equal(count(f, "SELECT partition_make_day('audience', '2026-09-21')::int"), 0);
     assert_int_equal(count(f, "SELECT count(*) FROM audience_default"), 0);
     assert_int_equal(count(f, "SELECT count(*) FROM audience_20260921"), 100);
 }

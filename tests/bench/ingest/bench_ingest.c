@@ -377,8 +377,9 @@ static struct result measure(struct pg_server *pg, struct str file, uint64_t row
     struct err err = {0};
     pg_server_new_db(pg, db);
     ASSERT(migrate_run(db, &migrated, &err) == ERR_OK);
-    pg_server_sql(db, "SELECT event_make_day(((now() AT TIME ZONE 'UTC')::date + n)::date) FROM "
-                      "generate_series(-1, 1) n");
+    pg_server_sql(
+        db, "SELECT partition_make_day('event', ((now() AT TIME ZONE 'UTC')::date + n)::date) FROM "
+            "generate_series(-1, 1) n");
     pg_server_sql(db, "CHECKPOINT");
     int64_t wal = pg_server_i64(db, "SELECT (pg_current_wal_insert_lsn() - '0/0')::int8");
 
