@@ -10,8 +10,13 @@
 #include "server/stats/stats.h"
 
 static const char *const end_names[SESSION_ENDS] = {
-    [SESSION_OPEN] = "",     [SESSION_PREPARING] = "preparing", [SESSION_CUT_OFF] = "cut_off",
-    [SESSION_POLL] = "poll", [SESSION_UNSEEN] = "unseen",       [SESSION_REMOVED] = "removed",
+    [SESSION_OPEN] = "",
+    [SESSION_PREPARING] = "preparing",
+    [SESSION_CUT_OFF] = "cut_off",
+    [SESSION_POLL] = "poll",
+    [SESSION_UNSEEN] = "unseen",
+    [SESSION_REMOVED] = "removed",
+    [SESSION_ABANDONED] = "abandoned",
 };
 
 const char *session_end_name(enum session_end end)

@@ -56,6 +56,7 @@ enum session_end {
     SESSION_POLL,      /* polling found it over */
     SESSION_UNSEEN,    /* another live was found instead: it ended when it was last seen */
     SESSION_REMOVED,   /* the room was no longer collected */
+    SESSION_ABANDONED, /* nobody was there to see it: session_sweep.h */
     SESSION_ENDS
 };
 const char *session_end_name(enum session_end end); /* as in table session; "" for open */

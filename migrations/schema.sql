@@ -475,7 +475,7 @@ CREATE TABLE public.session (
     upstream_start_ms bigint,
     CONSTRAINT session_check CHECK (((end_id IS NULL) = (end_cause IS NULL))),
     CONSTRAINT session_check1 CHECK ((end_id >= start_id)),
-    CONSTRAINT session_end_cause_check CHECK ((end_cause = ANY (ARRAY['preparing'::text, 'cut_off'::text, 'poll'::text, 'unseen'::text, 'removed'::text])))
+    CONSTRAINT session_end_cause_check CHECK ((end_cause = ANY (ARRAY['preparing'::text, 'cut_off'::text, 'poll'::text, 'unseen'::text, 'removed'::text, 'abandoned'::text])))
 );
 
 --

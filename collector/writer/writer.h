@@ -19,6 +19,9 @@
 #include "server/core/err.h"
 #include "server/event/event.h"
 
+/* One live process per node: its writer holds the advisory lock (WRITER_LOCK_CLASS, node) while it is connected. */
+enum { WRITER_LOCK_CLASS = 71530 };
+
 struct writer;
 struct loop;
 struct stats;

@@ -3,8 +3,6 @@
 #include "collector/writer/writer_priv.h"
 #include "server/core/assert.h"
 
-enum { LOCK_CLASS = 71530 }; /* advisory locks (LOCK_CLASS, node): one live process per node */
-
 static enum err_code exec(struct writer *w, const struct db_stmt *stmt, const struct db_arg *args,
                           size_t n, struct err *err)
 {
@@ -68,7 +66,7 @@ enum err_code writer_start_step(struct writer *w, struct err *err)
     const struct db_arg now = DB_ARG_I64(loop_wall_ms(w->loop));
     switch (w->step) {
     case STEP_NODE:
-        return exec(w, &node, (const struct db_arg[]){DB_ARG_I64(LOCK_CLASS), me}, 2, err);
+        return exec(w, &node, (const struct db_arg[]){DB_ARG_I64(WRITER_LOCK_CLASS), me}, 2, err);
     case STEP_MARK:
         return exec(w, &mark, (const struct db_arg[]){me, now}, 2, err);
     case STEP_BEGIN:
@@ -100,7 +98,7 @@ enum err_code writer_start_step(struct writer *w, struct err *err)
     case STEP_ROLLBACK:
         return exec(w, &rollback, NULL, 0, err);
     case STEP_UNLOCK:
-        return exec(w, &unlock, (const struct db_arg[]){DB_ARG_I64(LOCK_CLASS), me}, 2, err);
+        return exec(w, &unlock, (const struct db_arg[]){DB_ARG_I64(WRITER_LOCK_CLASS), me}, 2, err);
     case STEP_NONE:
     case STEP_FETCH:
         break;

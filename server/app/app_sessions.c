@@ -11,6 +11,7 @@
 #include "collector/fleet.h"
 #include "collector/session.h"
 #include "collector/session_store.h"
+#include "collector/session_sweep.h"
 #include "collector/status_poll.h"
 #include "server/core/mem.h"
 
@@ -25,6 +26,7 @@ enum {
 struct app_sessions {
     struct sessions *sessions;   /* owned, as all below */
     struct session_store *store; /* NULL: no database any more */
+    struct session_sweep *sweep; /* likewise */
     struct status_poll *poll;
     struct audience *audience;
     struct audience_store *figures; /* NULL: no database any more */
@@ -99,6 +101,35 @@ static bool store_has_room(void *ctx)
     return sessions_put_open(app->sessions->sessions, PUT_AGAIN);
 }
 
+static size_t n_held(void *ctx)
+{
+    const struct app *app = ctx;
+    return sessions_n_open(app->sessions->sessions);
+}
+
+struct ids {
+    int64_t *ids;
+    size_t n;
+    size_t max;
+};
+
+static bool take_open(void *ctx, const struct session *newest)
+{
+    struct ids *ids = ctx;
+    if (newest->end == SESSION_OPEN && ids->n < ids->max) {
+        ids->ids[ids->n++] = newest->id;
+    }
+    return true;
+}
+
+static size_t held(void *ctx, int64_t *ret, size_t max)
+{
+    const struct app *app = ctx;
+    struct ids ids = {.ids = ret, .max = max};
+    sessions_each(app->sessions->sessions, take_open, &ids);
+    return ids.n;
+}
+
 static void on_figures(void *ctx, const struct audience_row *row)
 {
     struct app *app = ctx;
@@ -108,12 +139,6 @@ static void on_figures(void *ctx, const struct audience_row *row)
 }
 
 /* ---- polling ---- */
-
-struct ids {
-    int64_t *ids;
-    size_t n;
-    size_t max;
-};
 
 static bool take_id(void *ctx, const struct collector_room_info *info)
 {
@@ -180,6 +205,7 @@ static void on_tick(void *ctx)
         return;
     }
     sessions_set_merge(s->sessions, app->config->session_merge);
+    session_sweep_set(s->sweep, app->config->session_abandoned);
     if (s->interval_ms != app->config->status_interval) {
         s->interval_ms = app->config->status_interval;
         status_poll_set_interval(s->poll, s->interval_ms);
@@ -313,6 +339,7 @@ void app_sessions_start(struct app *app)
     loop_timer_start(&app->sessions->tick, TICK_MS, TICK_MS);
     status_poll_start(app->sessions->poll);
     audience_store_start(app->sessions->figures);
+    session_sweep_start(app->sessions->sweep);
 }
 
 void app_sessions_open(struct app *app)
@@ -334,6 +361,13 @@ void app_sessions_open(struct app *app)
         .on_room = store_has_room,
         .ctx = app,
     };
+    const struct session_sweep_opts sweep = {
+        .db = app->db,
+        .node = (unsigned)app->config->node,
+        .n_held = n_held,
+        .held = held,
+        .ctx = app,
+    };
     const struct status_poll_opts poll = {
         .interval_ms = app->config->status_interval,
         .rooms = poll_rooms,
@@ -347,6 +381,7 @@ void app_sessions_open(struct app *app)
     s->interval_ms = poll.interval_ms;
     s->sessions = sessions_new(&sessions, app->stats);
     s->store = session_store_new(app->loop, &store, app->stats);
+    s->sweep = session_sweep_new(app->loop, &sweep, app->stats);
     s->poll = status_poll_new(app->loop, &poll, app->stats);
     s->audience = audience_new(&audience, app->stats);
     s->figures = audience_store_new(app->loop, app->db, app->stats);
@@ -363,6 +398,7 @@ void app_sessions_stop(struct app *app)
 /* The database goes. What waits is found again in the messages, at the next start. */
 void app_sessions_close(struct app *app)
 {
+    session_sweep_free(TAKE_PTR(app->sessions->sweep));
     session_store_free(TAKE_PTR(app->sessions->store));
     audience_store_free(TAKE_PTR(app->sessions->figures));
 }

@@ -128,6 +128,21 @@ def test_another_node_takes_over(sim, danmakud, rows):
     assert rows("SELECT count(*) FROM session") == [(1,)]
 
 
+def test_what_a_process_that_is_gone_left_open_is_ended(sim, danmakud, rows, tmp_path):
+    """It never comes back, and nobody collects its room: another one sees to it."""
+    w = World(sim, danmakud, "--node", "7")
+    w.emit(room_change("title"), live(live_time=1790000000))
+    first = w.wait("a session", open_session)[0]
+    wait_for("the session in the table", lambda: rows("SELECT count(*) FROM session") == [(1,)])
+    w.d.kill()
+    other = danmakud("--discover=", "--upstream-hosts", "127.0.0.1:1", "--data-dir", str(tmp_path / "elsewhere"), "--node", "3", "--session-abandoned", "1s")
+    path = f"/api/v1/sessions/{first['id']}"
+    ended = wait_for("its end", lambda: (lambda s: s if not s["live"] else None)(other.json(path)["data"]))
+    alive_ms = rows("SELECT alive_ms FROM writer_mark WHERE node = 7")[0][0]
+    assert ended["end_cause"] == "abandoned" and ended["end_ms"] == max(alive_ms, ended["start_ms"])
+    assert other.metric("danmakud_sessions_abandoned_total") == 1
+
+
 def test_a_live_that_begins_while_the_database_is_away_survives_kill(sim, danmakud, postgres, rows):
     w = World(sim, danmakud)
     w.emit(room_change("before"))

@@ -412,6 +412,22 @@ static void test_removed_room(void **state)
     assert_int_equal(f->n, 1);
 }
 
+/* A restart takes up an open session whose room is not collected any more: it ends, and when it was last seen. */
+static void test_removed_while_away(void **state)
+{
+    struct fixture *f = *state;
+    const struct session row = {.id = 77, .room_id = ROOM, .start_id = id_first_of_ms(T0)};
+    const struct session_segment none = {0};
+    sessions_restore(f->s, &row, &none, 0, T0 + 5 * MIN);
+    sessions_tick(f->s, T0 + 60 * MIN);
+    sessions_tick(f->s, T0 + 60 * MIN + MERGE - 1);
+    assert_int_equal(f->n, 0);
+    assert_int_equal(sessions_n_open(f->s), 1);
+    sessions_tick(f->s, T0 + 60 * MIN + MERGE);
+    check_row(f, 0, 0, 5 * MIN, SESSION_REMOVED);
+    assert_int_equal(sessions_n_open(f->s), 0);
+}
+
 static void test_without_merging(void **state)
 {
     struct fixture *f = *state;
@@ -789,6 +805,7 @@ int main(int argc, char **argv)
         T(test_another_live_in_a_hole),
         T(test_ended_in_a_hole),
         T(test_removed_room),
+        T(test_removed_while_away),
         T(test_without_merging),
         T(test_segments),
         T(test_segment_limit_and_wild_texts),
