@@ -30,7 +30,7 @@ struct api {
 
 /* Scopes are bits; a route's tag is the one it needs. */
 enum scope {
-#define X(NAME, bit, name) SCOPE_##NAME = 1 << (bit),
+#define X(NAME, bit, name, text) SCOPE_##NAME = 1 << (bit),
 #include "api/scope.def"
 #undef X
 };

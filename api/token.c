@@ -12,7 +12,7 @@ static const struct {
     unsigned bit;
     const char *name;
 } scopes_table[] = {
-#define X(NAME, bit, name) {SCOPE_##NAME, name},
+#define X(NAME, bit, name, text) {SCOPE_##NAME, name},
 #include "api/scope.def"
 #undef X
 };

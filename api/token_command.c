@@ -5,10 +5,21 @@
 #include "api/query/sql.h"
 #include "api/query/time_text.h"
 #include "api/token.h"
+#include "server/core/assert.h"
 #include "server/core/mem.h"
 #include "server/loop/loop.h"
 
 enum { OUT_LIMIT = 1 << 20, EXIT_OK = 0, EXIT_FAILED = 1, EXIT_USAGE = 2 };
+
+enum verb { VERB_ADD, VERB_LIST, VERB_REVOKE };
+
+/* What the arguments say. */
+struct request {
+    enum verb verb;
+    struct str name;
+    unsigned scopes;
+    int64_t life_ms; /* 0: for ever */
+};
 
 struct command {
     struct token_command_opts opts;
@@ -17,16 +28,6 @@ struct command {
     int exit_code;
     char token[TOKEN_TEXT_LEN + 1];
 };
-
-static const char usage[] =
-    "usage: danmakud token add NAME [--scopes=read,stream] [--expires=90d]\n"
-    "       danmakud token list\n"
-    "       danmakud token revoke NAME\n"
-    "scopes: "
-#define X(NAME, bit, name) name " "
-#include "api/scope.def"
-#undef X
-    "\n";
 
 static void end_now(void *ctx)
 {
@@ -41,15 +42,6 @@ static void end_later(struct command *c, int exit_code)
 {
     c->exit_code = exit_code;
     loop_defer(c->opts.loop, end_now, c);
-}
-
-static void refuse(struct command *c, const char *what, struct str which)
-{
-    buf_put(&c->err, str_of(what));
-    buf_put(&c->err, which);
-    buf_put_c(&c->err, '\n');
-    buf_put(&c->err, str_of(usage));
-    end_later(c, EXIT_USAGE);
 }
 
 static bool failed(struct command *c, enum err_code code, const struct err *err)
@@ -102,7 +94,7 @@ static void added(void *ctx, enum err_code code, const struct err *err, const st
 static size_t scope_names(unsigned scopes, struct str out[static 32])
 {
     size_t n = 0;
-#define X(NAME, bit, name)                                                                         \
+#define X(NAME, bit, name, text)                                                                   \
     if ((scopes & SCOPE_##NAME) != 0) {                                                            \
         out[n++] = STR(name);                                                                      \
     }
@@ -128,40 +120,6 @@ static void insert(struct command *c, struct str name, unsigned scopes, int64_t 
         life_ms > 0 ? DB_ARG_I64(now + life_ms) : DB_ARG_NULL,
     };
     query(c, SQL_TOKEN_ADD, args, ARRAY_LEN(args), added);
-}
-
-static void add(struct command *c)
-{
-    const struct str scopes_flag = STR("--scopes=");
-    const struct str expires_flag = STR("--expires=");
-    struct str name = STR_NULL;
-    unsigned scopes = SCOPES_ANONYMOUS;
-    int64_t life_ms = 0;
-    for (int i = 1; i < c->opts.argc; i++) {
-        struct str arg = str_of(c->opts.argv[i]);
-        const char *reason = "";
-        if (str_starts(arg, scopes_flag)) {
-            if (!token_scopes_parse(str_sub(arg, scopes_flag.len, arg.len), &scopes)) {
-                refuse(c, "not scopes: ", arg);
-                return;
-            }
-        } else if (str_starts(arg, expires_flag)) {
-            if (!duration_text_parse(str_sub(arg, expires_flag.len, arg.len), &life_ms, &reason)) {
-                refuse(c, reason, STR(": --expires"));
-                return;
-            }
-        } else if (name.len > 0 || !token_name_valid(arg)) {
-            refuse(c, "not a name: ", arg);
-            return;
-        } else {
-            name = arg;
-        }
-    }
-    if (name.len == 0) {
-        refuse(c, "a name is missing", STR_NULL);
-        return;
-    }
-    insert(c, name, scopes, life_ms);
 }
 
 /* ---- list, revoke ---- */
@@ -219,26 +177,102 @@ static void revoked(void *ctx, enum err_code code, const struct err *err,
     end_now(c);
 }
 
+/* ---- the arguments ---- */
+
+static bool refuse(struct buf *err, const char *what, struct str which)
+{
+    buf_put(err, str_of(what));
+    buf_put(err, which);
+    buf_put_c(err, '\n');
+    return false;
+}
+
+/* --flag=value, or --flag value: then *i moves on. */
+static bool flag_value(int argc, char *const *argv, int *i, struct str flag, struct str *ret)
+{
+    struct str arg = str_of(argv[*i]);
+    if (str_eq(arg, flag)) {
+        bool there = *i + 1 < argc;
+        *ret = there ? str_of(argv[++*i]) : STR_NULL;
+        return true;
+    }
+    if (str_starts(arg, flag) && arg.ptr[flag.len] == '=') {
+        *ret = str_sub(arg, flag.len + 1, arg.len);
+        return true;
+    }
+    return false;
+}
+
+static bool parse_add(int argc, char *const *argv, struct request *ret, struct buf *err)
+{
+    for (int i = 1; i < argc; i++) {
+        struct str value = STR_NULL;
+        const char *reason = "";
+        if (flag_value(argc, argv, &i, STR("--scopes"), &value)) {
+            if (!token_scopes_parse(value, &ret->scopes)) {
+                return refuse(err, "not scopes: ", value);
+            }
+        } else if (flag_value(argc, argv, &i, STR("--expires"), &value)) {
+            if (!duration_text_parse(value, &ret->life_ms, &reason)) {
+                return refuse(err, reason, STR(": --expires"));
+            }
+        } else if (ret->name.len > 0 || !token_name_valid(str_of(argv[i]))) {
+            return refuse(err, "not a name: ", str_of(argv[i]));
+        } else {
+            ret->name = str_of(argv[i]);
+        }
+    }
+    return ret->name.len > 0 || refuse(err, "a name is missing", STR_NULL);
+}
+
+static bool parse(int argc, char *const *argv, struct request *ret, struct buf *err)
+{
+    struct str verb = argc > 0 ? str_of(argv[0]) : STR_NULL;
+    *ret = (struct request){.verb = VERB_LIST, .scopes = SCOPES_ANONYMOUS};
+    if (str_eq(verb, STR("add"))) {
+        ret->verb = VERB_ADD;
+        return parse_add(argc, argv, ret, err);
+    }
+    if (str_eq(verb, STR("list")) && argc == 1) {
+        return true;
+    }
+    if (str_eq(verb, STR("revoke")) && argc == 2) {
+        ret->verb = VERB_REVOKE;
+        ret->name = str_of(argv[1]);
+        return token_name_valid(ret->name) || refuse(err, "not a name: ", ret->name);
+    }
+    return refuse(err, "token: add, list or revoke", STR_NULL);
+}
+
+bool api_token_check(int argc, char *const *argv, struct buf *err)
+{
+    struct request request;
+    return parse(argc, argv, &request, err);
+}
+
 void api_token_command(const struct token_command_opts *opts)
 {
     struct command *c = mem_new(struct command);
-    struct str verb = opts->argc > 0 ? str_of(opts->argv[0]) : STR_NULL;
+    struct request request;
     c->opts = *opts;
     buf_init(&c->out, OUT_LIMIT);
     buf_init(&c->err, OUT_LIMIT);
-    if (str_eq(verb, STR("add"))) {
-        add(c);
-    } else if (str_eq(verb, STR("list")) && opts->argc == 1) {
-        struct db_arg args[] = {DB_ARG_I64(AUTH_TOKENS_MAX)};
-        query(c, SQL_TOKENS, args, ARRAY_LEN(args), listed);
-    } else if (str_eq(verb, STR("revoke")) && opts->argc == 2) {
-        struct db_arg args[] = {DB_ARG_TEXT(str_of(opts->argv[1]))};
-        if (token_name_valid(args[0].text)) {
-            query(c, SQL_TOKEN_REVOKE, args, ARRAY_LEN(args), revoked);
-        } else {
-            refuse(c, "not a name: ", args[0].text);
-        }
-    } else {
-        refuse(c, "token: add, list or revoke", STR_NULL);
+    if (!parse(opts->argc, opts->argv, &request, &c->err)) {
+        end_later(c, EXIT_USAGE);
+        return;
     }
+    struct db_arg name[] = {DB_ARG_TEXT(request.name)};
+    struct db_arg most[] = {DB_ARG_I64(AUTH_TOKENS_MAX)};
+    switch (request.verb) {
+    case VERB_ADD:
+        insert(c, request.name, request.scopes, request.life_ms);
+        return;
+    case VERB_LIST:
+        query(c, SQL_TOKENS, most, ARRAY_LEN(most), listed);
+        return;
+    case VERB_REVOKE:
+        query(c, SQL_TOKEN_REVOKE, name, ARRAY_LEN(name), revoked);
+        return;
+    }
+    UNREACHABLE();
 }

@@ -9,6 +9,8 @@
  */
 #pragma once
 
+#include "server/core/attr.h"
+#include "server/core/buf.h"
 #include "server/core/str.h"
 
 struct db;
@@ -24,4 +26,6 @@ struct token_command_opts {
     void (*done)(void *ctx, int exit_code, struct str out, struct str err);
     void *ctx;
 };
+/* False: the arguments are wrong, err (initialised by the caller) says how. Needs no database. */
+MUST_CHECK bool api_token_check(int argc, char *const *argv, struct buf *err);
 void api_token_command(const struct token_command_opts *opts);

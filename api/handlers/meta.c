@@ -77,7 +77,7 @@ static void put_scopes(struct json_out *w, unsigned scopes)
         unsigned bit;
         const char *name;
     } table[] = {
-#define X(NAME, bit, name) {SCOPE_##NAME, name},
+#define X(NAME, bit, name, text) {SCOPE_##NAME, name},
 #include "api/scope.def"
 #undef X
     };

@@ -24,6 +24,9 @@ MUST_CHECK int app_decode(const char *const *args, size_t n_args);
 /* `danmakud reparse ...` */
 MUST_CHECK int app_reparse(struct config *config, const char *const *args, size_t n_args);
 
+/* data_dir becomes what an empty one stands for. */
+void app_data_dir_settle(struct config *config);
+
 /* For config_source.check: room ids, addresses, hosts, kinds. */
 void app_check(const struct config *config, struct config_check *check);
 /* What is worth saying of a configuration without problems, as lines; for check-config. */

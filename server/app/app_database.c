@@ -6,7 +6,9 @@
 #include <grp.h>
 #include <poll.h>
 #include <pwd.h>
+#include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -41,6 +43,47 @@ static void data_dir_path(const struct config *config, struct buf *out)
         buf_printf(out, "%s/.local/share/danmakud", home != NULL ? home : (pw ? pw->pw_dir : "."));
     }
     buf_put_c(out, '\0');
+}
+
+void app_data_dir_settle(struct config *config)
+{
+    struct buf dir;
+    buf_init(&dir, APP_PATH_BYTES);
+    data_dir_path(config, &dir);
+    if (config->data_dir[0] == '\0' && buf_ok(&dir)) {
+        size_t len = 0;
+        mem_free(config->data_dir);
+        config->data_dir = buf_take(&dir, &len);
+    }
+    buf_deinit(&dir);
+}
+
+bool app_database_exists(const struct config *config, const char *command)
+{
+    struct buf dir;
+    struct buf path;
+    if (config->database_url[0] != '\0' || config->database_url_file[0] != '\0') {
+        return true;
+    }
+    buf_init(&dir, APP_PATH_BYTES);
+    buf_init(&path, APP_PATH_BYTES);
+    data_dir_path(config, &dir);
+    buf_printf(&path, "%s/postgres/PG_VERSION", buf_ok(&dir) ? dir.data : "");
+    buf_put_c(&path, '\0');
+    const bool there = buf_ok(&path) && access(path.data, F_OK) == 0;
+    if (!there) {
+        (void)fprintf(stderr,
+                      "danmakud %s: no private PostgreSQL in %s (%s)%s%s.\n"
+                      "Pass --data-dir with the directory of the service, or --database-url; "
+                      "danmakud migrate makes a new one.\n",
+                      command, buf_ok(&dir) ? dir.data : "a path that is too long",
+                      config_is_default(config, "data_dir") ? "the data directory if none is given"
+                                                            : "data_dir",
+                      errno != ENOENT ? ": " : "", errno != ENOENT ? strerror(errno) : "");
+    }
+    buf_deinit(&path);
+    buf_deinit(&dir);
+    return there;
 }
 
 static enum err_code make_dirs(char *path, struct err *err)
@@ -118,6 +161,9 @@ static enum err_code conninfo_open(struct config *config, struct private_pg **re
         if (code == ERR_OK) {
             LOG(INFO, "app", "starting the private PostgreSQL", KV_CSTR("data_dir", dir.data));
             code = private_pg_start(dir.data, ret_pg, err);
+            if (code != ERR_OK) {
+                err_wrap(err, "data_dir %s", dir.data);
+            }
         }
         buf_deinit(&dir);
         if (code != ERR_OK) {

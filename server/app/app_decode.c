@@ -11,6 +11,7 @@
 #include "collector/registry.h"
 #include "collector/wire/decode.h"
 #include "collector/wire/packet.h"
+#include "server/app/options.h"
 #include "server/core/assert.h"
 #include "server/core/buf.h"
 #include "server/core/id.h"
@@ -299,9 +300,8 @@ int app_decode(const char *const *args, size_t n_args)
         }
     }
     if (usage || n_files == 0) {
-        (void)fputs("usage: danmakud decode [--room N] [--at MS] FILE...|-\n", stderr);
         mem_free(files);
-        return EXIT_USAGE;
+        return options_usage(COMMAND_DECODE);
     }
     run.next_id = id_first_of_ms(at_ms);
     run.decoder = decoder_new();

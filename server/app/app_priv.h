@@ -112,6 +112,8 @@ void app_pg_unwatch(struct app *app);
 /* As root, with a private database: becomes the owner of the data directory, as PostgreSQL does not run as root. */
 void app_step_down(const struct config *config);
 /* The directory of database, spool and state files, made if missing; NUL-terminated in out. */
+/* Commands that belong to a service make no new database by mistake. False: told on stderr. */
+MUST_CHECK bool app_database_exists(const struct config *config, const char *command);
 MUST_CHECK enum err_code app_data_dir(const struct config *config, struct buf *out,
                                       struct err *err);
 

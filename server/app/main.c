@@ -28,8 +28,7 @@ static int docs(const struct options *o, struct buf *out)
     } else if (str_eq(what, STR("man"))) {
         options_man(out);
     } else {
-        (void)fputs("usage: danmakud docs configuration|example|man\n", stderr);
-        return EXIT_USAGE;
+        return options_usage(o->command);
     }
     return EXIT_OK;
 }
@@ -60,6 +59,7 @@ static int with_config(const struct options *o, struct config *config, struct bu
         app_check_notes(config, out);
         return EXIT_OK;
     case COMMAND_PRINT_CONFIG:
+        app_data_dir_settle(config);
         config_print(config, out);
         return EXIT_OK;
     case COMMAND_DECODE:
@@ -79,7 +79,7 @@ static bool without_config(const struct options *o, struct buf *out, int *ret_st
     *ret_status = EXIT_OK;
     switch (o->command) {
     case COMMAND_HELP:
-        options_help(out);
+        options_help(o->topic, out);
         return true;
     case COMMAND_VERSION:
         version_write(out);
@@ -115,11 +115,10 @@ int main(int argc, char **argv)
     buf_init(&problems, TEXT_BYTES);
     buf_init(&out, TEXT_BYTES);
     enum err_code code = options_parse(argc, argv, &o, &problems);
-    if (o.command == COMMAND_HELP || (code == ERR_OK && without_config(&o, &out, &status))) {
-        if (o.command == COMMAND_HELP && out.len == 0) {
-            options_help(&out);
-        }
-    } else {
+    if (code != ERR_OK && options_row(o.command)->config == COMMAND_CONFIG_NONE) {
+        print(stderr, &problems);
+        status = EXIT_USAGE;
+    } else if (code != ERR_OK || !without_config(&o, &out, &status)) {
         /* All problems at once: those of the command line together with those of the configuration. */
         o.source.check = app_check;
         code = config_load(&o.source, &config, &problems);

@@ -4,22 +4,48 @@
 
 #include "server/core/assert.h"
 #include "server/core/mem.h"
+#include "server/core/near.h"
 
 static bool command_parse(const char *word, enum command *ret)
 {
-    static const char *const names[] = {
-#define X(name, text, help) text,
-        OPTIONS_COMMANDS(X)
-#undef X
-    };
-    static_assert(ARRAY_LEN(names) == COMMANDS, "one name per command");
-    for (size_t i = 0; i < ARRAY_LEN(names); i++) {
-        if (str_eq(str_of(word), str_of(names[i]))) {
+    for (size_t i = 0; i < COMMANDS; i++) {
+        if (str_eq(str_of(word), str_of(options_row((enum command)i)->name))) {
             *ret = (enum command)i;
             return true;
         }
     }
     return false;
+}
+
+static void command_unknown(const char *word, struct buf *problems)
+{
+    const char *near = NULL;
+    size_t distance = SIZE_MAX;
+    for (size_t i = 0; i < COMMANDS; i++) {
+        const char *name = options_row((enum command)i)->name;
+        if (near_better(str_of(word), str_of(name), &distance)) {
+            near = name;
+        }
+    }
+    buf_printf(problems, "unknown command %s; ", word);
+    if (near != NULL) {
+        buf_printf(problems, "did you mean %s?\n", near);
+    } else {
+        buf_put(problems, STR("danmakud help lists them\n"));
+    }
+}
+
+/* The command's own flag of this name (without the dashes). */
+static const struct command_item *own_flag(enum command command, struct str key)
+{
+    const struct command_item *item = NULL;
+    for (size_t i = 0; (item = options_item_at(command, i)) != NULL; i++) {
+        struct str word = str_of(item->word);
+        if (str_starts(word, STR("--")) && str_eq(str_sub(word, 2, word.len), key)) {
+            return item;
+        }
+    }
+    return NULL;
 }
 
 static void flag_add(struct options *o, struct str key, struct str value)
@@ -37,14 +63,21 @@ static void flag_add(struct options *o, struct str key, struct str value)
     o->flags[o->source.n_flags++] = buf_take(&b, &len);
 }
 
-static void option_unknown(struct str key, struct buf *problems)
+static void option_unknown(enum command command, struct str key, struct buf *problems)
 {
-    char like[64];
-    size_t n = 0;
-    for (; n < key.len && n < sizeof(like); n++) {
-        like[n] = key.ptr[n] == '-' ? '_' : key.ptr[n];
+    const struct command_item *item = NULL;
+    size_t distance = SIZE_MAX;
+    const char *near = NULL;
+    for (size_t i = 0; (item = options_item_at(command, i)) != NULL; i++) {
+        if (str_starts(str_of(item->word), STR("--")) &&
+            near_better(key, str_of(item->word + 2), &distance)) {
+            near = item->word + 2;
+        }
     }
-    const char *near = config_key_like((struct str){like, n});
+    const char *setting = config_key_like(key);
+    if (setting != NULL && near_better(key, str_of(setting), &distance)) {
+        near = setting;
+    }
     buf_printf(problems, "unknown option --" STR_FMT, STR_ARG(key));
     if (near != NULL) {
         buf_put(problems, STR("; did you mean --"));
@@ -53,7 +86,17 @@ static void option_unknown(struct str key, struct buf *problems)
         }
         buf_put(problems, STR("?\n"));
     } else {
-        buf_put(problems, STR("; danmakud help lists them\n"));
+        buf_printf(problems, "; danmakud help%s%s lists them\n", command == COMMAND_RUN ? "" : " ",
+                   command == COMMAND_RUN ? "" : options_row(command)->name);
+    }
+}
+
+/* A flag that only this command knows, and its value if that is a word of its own. */
+static void own_flag_take(struct options *o, int argc, char **argv, int *i, bool takes_next)
+{
+    o->args[o->n_args++] = argv[*i];
+    if (takes_next && *i + 1 < argc) {
+        o->args[o->n_args++] = argv[++*i];
     }
 }
 
@@ -71,18 +114,6 @@ static void flag_parse(struct options *o, int argc, char **argv, int *i, struct 
             break;
         }
     }
-    if (str_eq(key, STR("help")) && o->command == COMMAND_REPARSE) {
-        o->args[o->n_args++] = argv[*i];
-        return;
-    }
-    if (str_eq(key, STR("help"))) {
-        o->command = COMMAND_HELP;
-        return;
-    }
-    if (str_eq(key, STR("version"))) {
-        o->command = COMMAND_VERSION;
-        return;
-    }
     char name[64];
     bool is_bool = false;
     bool known = str_eq(key, STR("config"));
@@ -91,13 +122,13 @@ static void flag_parse(struct options *o, int argc, char **argv, int *i, struct 
         name[key.len] = '\0';
         known = config_is_key(name, &is_bool);
     }
-    if (!known && (o->command == COMMAND_TOKEN || o->command == COMMAND_DECODE ||
-                   o->command == COMMAND_REPARSE)) {
-        o->args[o->n_args++] = argv[*i]; /* --scopes=..., --room are the command's own */
+    const struct command_item *own = known ? NULL : own_flag(o->command, key);
+    if (own != NULL) {
+        own_flag_take(o, argc, argv, i, !has_value && own->value[0] != '\0');
         return;
     }
     if (!known) {
-        option_unknown(key, problems);
+        option_unknown(o->command, key, problems);
         if (!has_value && *i + 1 < argc && argv[*i + 1][0] != '-') {
             (*i)++; /* its value, most likely */
         }
@@ -119,38 +150,74 @@ static void flag_parse(struct options *o, int argc, char **argv, int *i, struct 
     }
 }
 
+/* What was asked for besides the command, which may have been said before or behind it. */
+struct asked {
+    bool command;
+    bool known; /* the command, if there was any */
+    bool help;
+    bool version;
+};
+
+static void word_parse(struct options *o, struct asked *asked, const char *word,
+                       struct buf *problems)
+{
+    if (asked->command) {
+        o->args[o->n_args++] = word;
+        return;
+    }
+    asked->command = true;
+    if (!command_parse(word, &o->command)) {
+        asked->known = false;
+        command_unknown(word, problems);
+    }
+}
+
+/* Help is shown whatever else is wrong, but for a command that does not exist. */
+static void settle(struct options *o, const struct asked *asked, struct buf *problems)
+{
+    bool takes_args = o->command == COMMAND_TOKEN || o->command == COMMAND_DOCS ||
+                      o->command == COMMAND_DECODE || o->command == COMMAND_REPARSE;
+    if (asked->help) {
+        o->topic = asked->command ? o->command : COMMANDS;
+        o->command = COMMAND_HELP;
+        if (asked->known) {
+            buf_clear(problems);
+        }
+    } else if (asked->version) {
+        o->command = COMMAND_VERSION;
+    } else if (o->command == COMMAND_HELP && o->n_args > 0) {
+        if (!command_parse(o->args[0], &o->topic)) {
+            command_unknown(o->args[0], problems);
+        }
+    } else if (o->n_args > 0 && !takes_args) {
+        buf_printf(problems, "unexpected argument %s\n", o->args[0]);
+    }
+}
+
 enum err_code options_parse(int argc, char **argv, struct options *ret, struct buf *problems)
 {
-    *ret = (struct options){.command = COMMAND_RUN};
+    *ret = (struct options){.command = COMMAND_RUN, .topic = COMMANDS};
     ret->source.environ = environ;
     ret->flags = mem_new_array(char *, (size_t)argc + 1);
     ret->args = mem_new_array(const char *, (size_t)argc + 1);
     ret->source.flags = (const char *const *)ret->flags;
-    bool have_command = false;
+    struct asked asked = {.known = true};
     bool only_args = false;
     for (int i = 1; i < argc; i++) {
-        if (!only_args && str_eq(str_of(argv[i]), STR("--"))) {
+        struct str word = str_of(argv[i]);
+        if (!only_args && str_eq(word, STR("--"))) {
             only_args = true;
-        } else if (!only_args && str_starts(str_of(argv[i]), STR("--"))) {
+        } else if (!only_args && (str_eq(word, STR("--help")) || str_eq(word, STR("-h")))) {
+            asked.help = true;
+        } else if (!only_args && str_eq(word, STR("--version"))) {
+            asked.version = true;
+        } else if (!only_args && str_starts(word, STR("--"))) {
             flag_parse(ret, argc, argv, &i, problems);
-        } else if (!only_args && str_eq(str_of(argv[i]), STR("-h"))) {
-            ret->command = COMMAND_HELP;
-            have_command = true;
-        } else if (!have_command) {
-            have_command = true;
-            if (!command_parse(argv[i], &ret->command)) {
-                buf_printf(problems, "unknown command %s; danmakud help lists them\n", argv[i]);
-            }
         } else {
-            ret->args[ret->n_args++] = argv[i];
+            word_parse(ret, &asked, argv[i], problems);
         }
     }
-    bool takes_args = ret->command == COMMAND_TOKEN || ret->command == COMMAND_DOCS ||
-                      ret->command == COMMAND_HELP || ret->command == COMMAND_DECODE ||
-                      ret->command == COMMAND_REPARSE;
-    if (ret->n_args > 0 && !takes_args) {
-        buf_printf(problems, "unexpected argument %s\n", ret->args[0]);
-    }
+    settle(ret, &asked, problems);
     return problems->len > 0 ? ERR_INVALID : ERR_OK;
 }
 
@@ -162,22 +229,4 @@ void options_free(struct options *o)
     mem_free(o->flags);
     mem_free(o->args);
     *o = (struct options){.command = COMMAND_RUN};
-}
-
-void options_help(struct buf *out)
-{
-    buf_put(out, STR("usage: danmakud [COMMAND] [--config FILE] [--OPTION VALUE]...\n\n"
-                     "Collects the barrage of Bilibili live rooms, keeps it in PostgreSQL and "
-                     "serves it over HTTP.\n\n"
-                     "Commands:\n"));
-#define X(name, text, help) buf_printf(out, "  %-14s %s\n", text, help);
-    OPTIONS_COMMANDS(X)
-#undef X
-    buf_put(out, STR("\nOptions (also as DANMAKUD_NAME in the environment, or name = value in the "
-                     "file of --config):\n"));
-    config_write_help(out);
-    buf_put(out, STR("\nExit codes: 0 ok, 1 failure, 2 usage or configuration, 3 database schema "
-                     "does not fit.\n"
-                     "Signals: TERM and INT stop gracefully, a second one at once; HUP reloads; "
-                     "USR1 logs the state.\n"));
 }

@@ -2,6 +2,8 @@
  *
  *   danmakud [COMMAND] [--key value | --key=value | --flag]... [ARGUMENT]...
  *
+ * What commands there are, and what each takes, is in commands.def.
+ *
  * Threading:  startup only.
  * Ownership:  options borrow from argv; the strings made for "key=value" are owned until options_free.
  */
@@ -11,31 +13,20 @@
 #include "server/core/attr.h"
 #include "server/core/buf.h"
 
-#define OPTIONS_COMMANDS(X)                                                                        \
-    X(RUN, "run", "collect and serve until told to stop (the default)")                            \
-    X(MIGRATE, "migrate", "bring the database schema up to date and exit")                         \
-    X(CHECK_CONFIG, "check-config", "report every problem of the configuration and exit")          \
-    X(PRINT_CONFIG, "print-config", "print the effective configuration, secrets hidden")           \
-    X(TOKEN, "token",                                                                              \
-      "add NAME [--scopes=read,stream] [--expires=90d] | list | revoke NAME: who may use the API") \
-    X(DECODE, "decode",                                                                            \
-      "[--room N] [--at MS] FILE...|-: messages or frames in, events out as NDJSON")               \
-    X(REPARSE, "reparse",                                                                          \
-      "[--cmd NAME] [--from TIME] [--to TIME] [--dry-run]: decode kept messages again")            \
-    X(PRINT_ROUTES, "print-routes", "print the HTTP routes: method, path, scope, operation")       \
-    X(DOCS, "docs", "configuration | example | man: print the generated documentation")            \
-    X(VERSION, "version", "print the version and those of the libraries")                          \
-    X(HELP, "help", "this text")
-
 enum command {
-#define X(name, text, help) COMMAND_##name,
-    OPTIONS_COMMANDS(X)
-#undef X
-        COMMANDS
+#define COMMAND(name, text, config, help, more) COMMAND_##name,
+#define USAGE(name, text)
+#define ITEM(name, word, value, text)
+#include "server/app/commands.def"
+#undef COMMAND
+#undef USAGE
+#undef ITEM
+    COMMANDS
 };
 
 struct options {
     enum command command;
+    enum command topic;          /* of COMMAND_HELP; COMMANDS: all of it */
     struct config_source source; /* file and flags; environ is the process's */
     char **flags;                /* owned "key=value" strings; source.flags points here */
     const char **args;           /* owned array of words that argv owns */
@@ -46,5 +37,30 @@ struct options {
 MUST_CHECK enum err_code options_parse(int argc, char **argv, struct options *ret,
                                        struct buf *problems);
 void options_free(struct options *o);
-void options_help(struct buf *out);
-void options_man(struct buf *out); /* danmakud(1) */
+void options_help(enum command topic, struct buf *out); /* COMMANDS: the overview */
+void options_man(struct buf *out);                      /* danmakud(1) */
+/* How it is called, and where to read more, on stderr; returns EXIT_USAGE. */
+int options_usage(enum command command);
+
+/* ---- the rows of commands.def, for the files of this module ---- */
+
+enum command_config { COMMAND_CONFIG_NONE, COMMAND_CONFIG_SOME, COMMAND_CONFIG_ALL };
+
+struct command_row {
+    const char *name;
+    enum command_config config;
+    const char *text;
+    const char *more;
+};
+
+struct command_item {
+    enum command command;
+    const char *word;  /* "--flag" or an argument */
+    const char *value; /* "" if it takes none */
+    const char *text;
+};
+
+const struct command_row *options_row(enum command command);
+/* The usages and items of a command, in order; NULL behind the last one. */
+const char *options_usage_at(enum command command, size_t i);
+const struct command_item *options_item_at(enum command command, size_t i);

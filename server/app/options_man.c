@@ -2,6 +2,49 @@
 #include "server/app/options.h"
 #include "server/app/version.h"
 
+static void put_item(const char *word, const char *value, const char *text, struct buf *out)
+{
+    buf_put(out, STR(".TP\n\\fB"));
+    config_put_roff(out, word);
+    buf_put(out, STR("\\fR"));
+    if (value[0] != '\0') {
+        buf_put(out, STR(" \\fI"));
+        config_put_roff(out, value);
+        buf_put(out, STR("\\fR"));
+    }
+    buf_put_c(out, '\n');
+    config_put_roff(out, text);
+    buf_put_c(out, '\n');
+}
+
+static void put_command(enum command command, struct buf *out)
+{
+    const struct command_row *row = options_row(command);
+    const struct command_item *item = NULL;
+    const char *usage = NULL;
+    for (size_t i = 0; (usage = options_usage_at(command, i)) != NULL; i++) {
+        buf_put(out, i == 0 ? STR(".TP\n\\fB") : STR(".TQ\n\\fB"));
+        config_put_roff(out, row->name);
+        buf_put(out, STR("\\fR "));
+        config_put_roff(out, usage);
+        buf_put_c(out, '\n');
+    }
+    config_put_roff(out, row->text);
+    buf_put(out, STR(".\n"));
+    config_put_roff(out, row->more);
+    buf_put(out, STR("\n.RS\n"));
+    for (size_t i = 0; (item = options_item_at(command, i)) != NULL; i++) {
+        put_item(item->word, item->value, item->text, out);
+    }
+    if (command == COMMAND_TOKEN) {
+        buf_put(out, STR(".PP\nScopes:\n"));
+#define X(NAME, bit, name, text) put_item(name, "", text, out);
+#include "api/scope.def"
+#undef X
+    }
+    buf_put(out, STR(".RE\n"));
+}
+
 void options_man(struct buf *out)
 {
     buf_printf(out,
@@ -20,11 +63,9 @@ void options_man(struct buf *out)
                "figures per minute. Without a command it runs the service.\n"
                ".SH COMMANDS\n",
                version_string());
-#define X(name, text, help)                                                                        \
-    buf_put(out, STR(".TP\n.B "));                                                                 \
-    config_put_roff(out, text "\n" help "\n");
-    OPTIONS_COMMANDS(X)
-#undef X
+    for (size_t i = 0; i < COMMANDS; i++) {
+        put_command((enum command)i, out);
+    }
     buf_put(out,
             STR(".SH OPTIONS\n"
                 "Each is also a variable \\fBDANMAKUD_\\fINAME\\fR of the environment, and a "

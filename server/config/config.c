@@ -7,15 +7,13 @@
 #include "server/core/assert.h"
 #include "server/core/mem.h"
 
-#define ENV_PREFIX "DANMAKUD_"
 enum { ENV_NAME_BYTES = 128, MSG_BYTES = 512 };
 
-/* In rising precedence. */
-enum rank { RANK_DEFAULT, RANK_FILE, RANK_ENV, RANK_FLAG };
-
-struct origin {
-    enum rank rank;
-    unsigned line; /* RANK_FILE */
+/* A problem that was told: where its line is in the text, and what orders it. */
+struct told {
+    struct config_origin from;
+    size_t start; /* of the line in problems */
+    size_t end;
 };
 
 /* One load of all sources; the opaque struct config_check of the header. */
@@ -23,9 +21,9 @@ struct config_check {
     struct config *c;     /* owned until it is given out */
     struct buf *problems; /* borrowed */
     size_t n_problems;
-    struct origin origin[CONFIG_KEYS]; /* who set it last */
-    bool unusable[CONFIG_KEYS];        /* it could not be read, and was told */
-    struct buf list;                   /* the list that continued lines extend */
+    struct buf told;            /* struct told of each problem */
+    bool unusable[CONFIG_KEYS]; /* it could not be read, and was told */
+    struct buf list;            /* the list that continued lines extend */
 };
 
 static size_t index_of(const struct config_key *k)
@@ -33,54 +31,72 @@ static size_t index_of(const struct config_key *k)
     return (size_t)(k - config_keys);
 }
 
-static void put_upper(struct buf *out, struct str name)
+static void note(struct config_check *l, struct told told)
 {
-    for (size_t i = 0; i < name.len; i++) {
-        buf_put_c(out, (char)toupper((unsigned char)name.ptr[i]));
-    }
+    l->n_problems++;
+    told.end = l->problems->len;
+    buf_put(&l->told, (struct str){(const char *)&told, sizeof told});
 }
 
-/* How the operator knows the setting: as he wrote it. */
-static void put_where(struct config_check *l, struct origin from, struct str name)
+static bool is_before(const struct told *a, const struct told *b)
 {
-    switch (from.rank) {
-    case RANK_DEFAULT:
-        buf_put(l->problems, name);
-        break;
-    case RANK_FILE:
-        buf_printf(l->problems, "%s:%u: " STR_FMT, l->c->file, from.line, STR_ARG(name));
-        break;
-    case RANK_ENV:
-        buf_put(l->problems, STR(ENV_PREFIX));
-        put_upper(l->problems, name);
-        break;
-    case RANK_FLAG:
-        buf_put(l->problems, STR("--"));
-        for (size_t i = 0; i < name.len; i++) {
-            buf_put_c(l->problems, name.ptr[i] == '_' ? '-' : name.ptr[i]);
+    return a->from.rank != b->from.rank ? a->from.rank < b->from.rank : a->from.line < b->from.line;
+}
+
+/* They were found source by source and check by check; whoever mends a file goes through it from the top. */
+static void order(struct config_check *l, size_t start)
+{
+    struct buf text;
+    const size_t n = l->told.len / sizeof(struct told);
+    if (n < 2 || !buf_ok(&l->told) || !buf_ok(l->problems)) {
+        return;
+    }
+    struct told *all = mem_new_array(struct told, n);
+    memcpy(all, l->told.data, n * sizeof *all);
+    for (size_t i = 1; i < n; i++) {
+        const struct told one = all[i];
+        size_t k = i;
+        for (; k > 0 && is_before(&one, &all[k - 1]); k--) {
+            all[k] = all[k - 1];
         }
-        break;
+        all[k] = one;
     }
-    buf_put(l->problems, STR(": "));
+    buf_init(&text, l->problems->limit);
+    for (size_t i = 0; i < n; i++) {
+        buf_put(&text, str_sub(buf_str(l->problems), all[i].start, all[i].end));
+    }
+    if (buf_ok(&text)) {
+        memcpy(l->problems->data + start, text.data, text.len);
+    }
+    buf_deinit(&text);
+    mem_free(all);
 }
 
-static void tell(struct config_check *l, struct origin from, struct str name, const char *fmt,
-                 va_list args) ATTR_PRINTF(4, 0);
-static void tell(struct config_check *l, struct origin from, struct str name, const char *fmt,
-                 va_list args)
+static void tell(struct config_check *l, struct config_origin from, struct str name,
+                 const char *fmt, va_list args) ATTR_PRINTF(4, 0);
+static void tell(struct config_check *l, struct config_origin from, struct str name,
+                 const char *fmt, va_list args)
 {
     char msg[MSG_BYTES];
     (void)vsnprintf(msg, sizeof msg, fmt, args);
-    l->n_problems++;
-    put_where(l, from, name);
-    buf_put(l->problems, str_of(msg));
-    buf_put_c(l->problems, '\n');
+    struct told told = {.from = from, .start = l->problems->len};
+    if (from.rank == CONFIG_RANK_DEFAULT) {
+        buf_put(l->problems, name);
+    } else {
+        config_put_origin(l->c, from, name, l->problems);
+    }
+    if (from.rank == CONFIG_RANK_FILE) {
+        buf_put(l->problems, STR(": "));
+        buf_put(l->problems, name);
+    }
+    buf_printf(l->problems, ": %s\n", msg);
+    note(l, told);
 }
 
-static void problem(struct config_check *l, struct origin from, struct str name, const char *fmt,
-                    ...) ATTR_PRINTF(4, 5);
-static void problem(struct config_check *l, struct origin from, struct str name, const char *fmt,
-                    ...)
+static void problem(struct config_check *l, struct config_origin from, struct str name,
+                    const char *fmt, ...) ATTR_PRINTF(4, 5);
+static void problem(struct config_check *l, struct config_origin from, struct str name,
+                    const char *fmt, ...)
 {
     const struct config_key *k = config_key_find(name);
     if (k != NULL) {
@@ -101,7 +117,7 @@ void config_problem(struct config_check *check, const char *key, const char *fmt
     }
     va_list args;
     va_start(args, fmt);
-    tell(check, check->origin[index_of(k)], str_of(key), fmt, args);
+    tell(check, check->c->origins[index_of(k)], str_of(key), fmt, args);
     va_end(args);
 }
 
@@ -111,7 +127,7 @@ const char *config_key_like(struct str name)
     return near != NULL ? near->name : NULL;
 }
 
-static void unknown(struct config_check *l, struct origin from, struct str name)
+static void unknown(struct config_check *l, struct config_origin from, struct str name)
 {
     const struct config_key *near = config_key_nearest(name);
     if (near == NULL) {
@@ -119,26 +135,28 @@ static void unknown(struct config_check *l, struct origin from, struct str name)
         return;
     }
     char hint[ENV_NAME_BYTES] = "";
-    const char *prefix = from.rank == RANK_ENV ? ENV_PREFIX : from.rank == RANK_FLAG ? "--" : "";
+    const char *prefix = from.rank == CONFIG_RANK_ENV    ? CONFIG_ENV_PREFIX
+                         : from.rank == CONFIG_RANK_FLAG ? "--"
+                                                         : "";
     (void)snprintf(hint, sizeof hint, "%s%s", prefix, near->name);
     for (char *p = hint; *p != '\0'; p++) {
-        if (from.rank == RANK_ENV) {
+        if (from.rank == CONFIG_RANK_ENV) {
             *p = (char)toupper((unsigned char)*p);
-        } else if (from.rank == RANK_FLAG && *p == '_') {
+        } else if (from.rank == CONFIG_RANK_FLAG && *p == '_') {
             *p = '-';
         }
     }
     problem(l, from, name, "there is no such setting; did you mean %s?", hint);
 }
 
-static void set(struct config_check *l, const struct config_key *k, struct origin from,
+static void set(struct config_check *l, const struct config_key *k, struct config_origin from,
                 struct str value)
 {
     struct err err;
     if (config_value_set(l->c, k, value, &err) != ERR_OK) {
         problem(l, from, str_of(k->name), "%s", err.msg);
     }
-    l->origin[index_of(k)] = from;
+    l->c->origins[index_of(k)] = from;
 }
 
 /* --- the file --- */
@@ -146,13 +164,15 @@ static void set(struct config_check *l, const struct config_key *k, struct origi
 static void on_file_syntax(void *ctx, unsigned line)
 {
     struct config_check *l = ctx;
-    l->n_problems++;
+    struct told told = {.from = {.rank = CONFIG_RANK_FILE, .line = line},
+                        .start = l->problems->len};
     buf_printf(l->problems, "%s:%u: neither a comment nor key = value\n", l->c->file, line);
+    note(l, told);
 }
 
 /* One more line of the key above; only lists have several. */
-static void continue_list(struct config_check *l, const struct config_key *k, struct origin from,
-                          struct str value)
+static void continue_list(struct config_check *l, const struct config_key *k,
+                          struct config_origin from, struct str value)
 {
     if (k->type != CONFIG_LIST || memchr(value.ptr, '=', value.len) != NULL) {
         problem(l, from, str_of(k->name),
@@ -168,7 +188,7 @@ static void on_file_pair(void *ctx, unsigned line, struct str section, struct st
                          struct str value, bool continued)
 {
     struct config_check *l = ctx;
-    const struct origin from = {RANK_FILE, line};
+    const struct config_origin from = {.rank = CONFIG_RANK_FILE, .line = line};
     if (section.len > 0 && !str_eq(section, STR("danmakud"))) {
         problem(l, from, name, "there is no section [" STR_FMT "]; keys need none",
                 STR_ARG(section));
@@ -179,12 +199,12 @@ static void on_file_pair(void *ctx, unsigned line, struct str section, struct st
         unknown(l, from, name);
         return;
     }
-    const struct origin before = l->origin[index_of(k)];
+    const struct config_origin before = l->c->origins[index_of(k)];
     if (continued) {
         continue_list(l, k, from, value);
         return;
     }
-    if (before.rank == RANK_FILE) {
+    if (before.rank == CONFIG_RANK_FILE) {
         problem(l, from, name, "set twice, first in line %u", before.line);
         return;
     }
@@ -198,8 +218,9 @@ static void load_file(struct config_check *l)
     const struct config_file_sink sink = {.ctx = l, .pair = on_file_pair, .syntax = on_file_syntax};
     struct err err;
     if (config_file_read(l->c->file, &sink, &err) != ERR_OK) {
-        l->n_problems++;
+        struct told told = {.from = {.rank = CONFIG_RANK_FILE}, .start = l->problems->len};
         buf_printf(l->problems, "%s: %s\n", l->c->file, err.msg);
+        note(l, told);
     }
 }
 
@@ -207,7 +228,7 @@ static void load_file(struct config_check *l)
 
 static bool split_env(const char *entry, struct str *ret_name, struct str *ret_value)
 {
-    const struct str prefix = STR(ENV_PREFIX);
+    const struct str prefix = STR(CONFIG_ENV_PREFIX);
     struct str name = STR_NULL;
     struct str rest = str_of(entry);
     if (!str_starts(rest, prefix) || !str_split(&rest, '=', &name)) {
@@ -220,7 +241,7 @@ static bool split_env(const char *entry, struct str *ret_name, struct str *ret_v
 
 static void load_env_one(struct config_check *l, struct str name, struct str value)
 {
-    const struct origin from = {RANK_ENV, 0};
+    const struct config_origin from = {.rank = CONFIG_RANK_ENV};
     char lower[ENV_NAME_BYTES];
     if (str_eq(name, STR("CONFIG"))) {
         return; /* the file's name, see file_name */
@@ -257,7 +278,7 @@ static const char *file_name(const struct config_source *src)
     if (src->file != NULL) {
         return src->file;
     }
-    const struct str prefix = STR(ENV_PREFIX "CONFIG=");
+    const struct str prefix = STR(CONFIG_ENV_PREFIX "CONFIG=");
     for (size_t i = 0; src->environ != NULL && src->environ[i] != NULL; i++) {
         const char *entry = src->environ[i];
         if (str_starts(str_of(entry), prefix) && entry[prefix.len] != '\0') {
@@ -271,7 +292,7 @@ static const char *file_name(const struct config_source *src)
 
 static void load_flags(struct config_check *l, const struct config_source *src)
 {
-    const struct origin from = {RANK_FLAG, 0};
+    const struct config_origin from = {.rank = CONFIG_RANK_FLAG};
     for (size_t i = 0; i < src->n_flags; i++) {
         const char *flag = src->flags[i];
         const char *eq = strchr(flag, '=');
@@ -294,8 +315,8 @@ static void load_flags(struct config_check *l, const struct config_source *src)
 static void load_secret(struct config_check *l, const struct config_key *secret,
                         const struct config_key *file)
 {
-    const struct origin from = l->origin[index_of(file)];
-    const struct origin other = l->origin[index_of(secret)];
+    const struct config_origin from = l->c->origins[index_of(file)];
+    const struct config_origin other = l->c->origins[index_of(secret)];
     if (config_value_is_empty(l->c, file)) {
         return;
     }
@@ -317,6 +338,7 @@ static void load_secret(struct config_check *l, const struct config_key *secret,
         problem(l, from, str_of(file->name), "%s is empty", path);
     } else {
         set(l, secret, from, buf_str(&text));
+        l->c->origins[index_of(secret)].key = file->name;
     }
     /* Secrets do not linger in freed memory. */
     if (text.data != NULL) {
@@ -343,7 +365,10 @@ enum err_code config_load(const struct config_source *src, struct config **ret,
                           struct buf *problems)
 {
     struct config_check l = {.c = mem_new(struct config), .problems = problems};
+    const size_t start = problems->len;
+    l.c->origins = mem_new_array(struct config_origin, CONFIG_KEYS);
     buf_init(&l.list, CONFIG_TEXT_LIMIT);
+    buf_init(&l.told, CONFIG_TEXT_LIMIT);
     for (size_t i = 0; i < CONFIG_KEYS; i++) {
         config_value_default(l.c, &config_keys[i]);
     }
@@ -360,6 +385,8 @@ enum err_code config_load(const struct config_source *src, struct config **ret,
     if (src->check != NULL) {
         src->check(l.c, &l);
     }
+    order(&l, start);
+    buf_deinit(&l.told);
     buf_deinit(&l.list);
     if (l.n_problems > 0) {
         config_free(l.c);
@@ -384,6 +411,7 @@ enum err_code config_reload(struct config *c, const struct config_source *src, s
         }
         if (k->reloadable) {
             config_value_swap(c, fresh, k);
+            c->origins[i] = fresh->origins[i];
         } else {
             buf_put(notes, str_of(k->name));
             buf_put_c(notes, '\n');
@@ -402,5 +430,6 @@ void config_free(struct config *c)
         config_value_clear(c, &config_keys[i]);
     }
     mem_free(c->file);
+    mem_free(c->origins);
     mem_free(c);
 }

@@ -15,6 +15,8 @@
 #include "server/core/buf.h"
 #include "server/core/err.h"
 
+struct config_origin;
+
 struct config_list {
     char **items; /* owned */
     size_t n;
@@ -30,7 +32,8 @@ struct config {
 #define X(field, type, def, min, max, unit, reloadable, secret, doc) CONFIG_FIELD_##type(field)
 #include "server/config/config_keys.def"
 #undef X
-    char *file; /* owned; path of the INI file that was read, or NULL */
+    char *file;                    /* owned; path of the INI file that was read, or NULL */
+    struct config_origin *origins; /* owned; who set each key, for config_print */
 };
 
 /* The loading under way, for config_problem. */
@@ -52,7 +55,8 @@ struct config_source {
 void config_problem(struct config_check *check, const char *key, const char *fmt, ...)
     ATTR_PRINTF(3, 4);
 
-/* All problems as lines into problems (borrowed buf); ERR_INVALID if there is any. */
+/* All problems as lines into problems (borrowed buf): those of the file by its lines, then those of the environment and
+ * of flags; ERR_INVALID if there is any. */
 MUST_CHECK enum err_code config_load(const struct config_source *src, struct config **ret,
                                      struct buf *problems);
 /* Loads again and takes over the reloadable keys; the names of changed but not reloadable keys go to notes.
@@ -65,10 +69,14 @@ bool config_is_key(const char *flag_name, bool *ret_is_bool); /* "query-timeout"
 /* Of a key that holds a string: nobody set it to anything else. */
 bool config_is_default(const struct config *c, const char *key);
 const char *config_key_like(struct str name); /* the key that was meant; NULL: none is near */
-void config_print(const struct config *c, struct buf *out); /* effective INI, secrets as *** */
-void config_write_docs(struct buf *out);                    /* docs/configuration.md */
-void config_write_help(struct buf *out);                    /* the options part of --help */
-void config_write_man(struct buf *out);                     /* the options part of danmakud(1) */
+void config_print(const struct config *c,
+                  struct buf *out);      /* effective INI with origins, secrets as *** */
+void config_write_docs(struct buf *out); /* docs/configuration.md */
+void config_write_help(struct buf *out); /* the options part of --help */
+void config_write_man(struct buf *out);  /* the options part of danmakud(1) */
 /* Text in roff: a backslash is written as such, a hyphen stays one, no line is a request. */
 void config_put_roff(struct buf *out, const char *text);
+/* Words of text broken before width, each line but the first begun with indent blanks, the last ended. The first goes on
+ * where out ends, if that is no new line. */
+void config_put_indented(struct buf *out, size_t indent, struct str text, size_t width);
 void config_write_example(struct buf *out); /* an INI file with every key commented out */

@@ -4,6 +4,7 @@
 
 #include "server/core/assert.h"
 #include "server/core/attr.h"
+#include "server/core/near.h"
 
 #define DEFAULT_STR(d) .def_text = (d)
 #define DEFAULT_LIST(d) .def_text = (d)
@@ -28,16 +29,6 @@ const struct config_key config_keys[CONFIG_KEYS] = {
 #undef X
 };
 
-enum { NAME_MAX_BYTES = 64 };
-
-static char fold(char c)
-{
-    if (c >= 'A' && c <= 'Z') {
-        return (char)(c - 'A' + 'a');
-    }
-    return c == '-' ? '_' : c;
-}
-
 const struct config_key *config_key_find(struct str name)
 {
     for (size_t i = 0; i < CONFIG_KEYS; i++) {
@@ -56,48 +47,12 @@ const struct config_key *config_key_find(struct str name)
     return NULL;
 }
 
-static size_t least3(size_t a, size_t b, size_t c)
-{
-    const size_t ab = a < b ? a : b;
-    return ab < c ? ab : c;
-}
-
-/* Levenshtein distance, one row at a time. */
-static size_t edit_distance(struct str a, struct str b)
-{
-    size_t row[NAME_MAX_BYTES + 1];
-    for (size_t j = 0; j <= b.len; j++) {
-        row[j] = j;
-    }
-    for (size_t i = 1; i <= a.len; i++) {
-        size_t diagonal = row[0];
-        row[0] = i;
-        for (size_t j = 1; j <= b.len; j++) {
-            const size_t above = row[j];
-            const size_t change = fold(a.ptr[i - 1]) == fold(b.ptr[j - 1]) ? 0 : 1;
-            row[j] = least3(above + 1, row[j - 1] + 1, diagonal + change);
-            diagonal = above;
-        }
-    }
-    return row[b.len];
-}
-
 const struct config_key *config_key_nearest(struct str name)
 {
-    if (name.len > NAME_MAX_BYTES) {
-        return NULL;
-    }
-    /* Farther than a third of the word it is another word. */
-    size_t best = name.len / 3 + 1;
+    size_t best = SIZE_MAX;
     const struct config_key *found = NULL;
     for (size_t i = 0; i < CONFIG_KEYS; i++) {
-        const struct str key = str_of(config_keys[i].name);
-        if (key.len > NAME_MAX_BYTES) {
-            continue;
-        }
-        const size_t distance = edit_distance(name, key);
-        if (distance <= best && (found == NULL || distance < best)) {
-            best = distance;
+        if (near_better(name, str_of(config_keys[i].name), &best)) {
             found = &config_keys[i];
         }
     }

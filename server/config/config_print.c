@@ -1,13 +1,42 @@
 #include "server/config/config_priv.h"
 
+#include <ctype.h>
 #include <string.h>
 
 enum { HELP_COLUMN = 4, HELP_WIDTH = 96, WORDS_COLUMNS = 100 };
 
+void config_put_origin(const struct config *c, struct config_origin from, struct str name,
+                       struct buf *out)
+{
+    const struct str key = from.key != NULL ? str_of(from.key) : name;
+    switch (from.rank) {
+    case CONFIG_RANK_DEFAULT:
+        buf_put(out, STR("default"));
+        break;
+    case CONFIG_RANK_FILE:
+        buf_printf(out, "%s:%u", c->file, from.line);
+        break;
+    case CONFIG_RANK_ENV:
+        buf_put(out, STR(CONFIG_ENV_PREFIX));
+        for (size_t i = 0; i < key.len; i++) {
+            buf_put_c(out, (char)toupper((unsigned char)key.ptr[i]));
+        }
+        break;
+    case CONFIG_RANK_FLAG:
+        buf_put(out, STR("--"));
+        for (size_t i = 0; i < key.len; i++) {
+            buf_put_c(out, key.ptr[i] == '_' ? '-' : key.ptr[i]);
+        }
+        break;
+    }
+}
+
 void config_print(const struct config *c, struct buf *out)
 {
     if (c->file != NULL) {
-        buf_printf(out, "# read from %s, the environment and flags\n", c->file);
+        buf_printf(out,
+                   "# read from %s, the environment and flags; behind each value: who set it\n",
+                   c->file);
     }
     for (size_t i = 0; i < CONFIG_KEYS; i++) {
         const struct config_key *k = &config_keys[i];
@@ -20,6 +49,8 @@ void config_print(const struct config *c, struct buf *out)
                 config_value_print(c, k, out);
             }
         }
+        buf_put(out, STR(" ; "));
+        config_put_origin(c, c->origins[i], str_of(k->name), out);
         buf_put_c(out, '\n');
     }
 }
@@ -92,6 +123,31 @@ static void put_wrapped(struct buf *out, const char *prefix, struct str text, si
         }
         buf_put(out, word);
         column += word.len;
+    }
+    buf_put_c(out, '\n');
+}
+
+void config_put_indented(struct buf *out, size_t indent, struct str text, size_t width)
+{
+    const bool new_line = out->len == 0 || out->data[out->len - 1] == '\n';
+    size_t column = new_line ? 0 : indent;
+    bool first = !new_line;
+    struct str word;
+    while (str_split(&text, ' ', &word)) {
+        if (!first && column > 0 && column + 1 + word.len > width) {
+            buf_put_c(out, '\n');
+            column = 0;
+        }
+        for (; column < indent; column++) {
+            buf_put_c(out, ' ');
+        }
+        if (!first && column > indent) {
+            buf_put_c(out, ' ');
+            column++;
+        }
+        buf_put(out, word);
+        column += word.len;
+        first = false;
     }
     buf_put_c(out, '\n');
 }
@@ -209,7 +265,8 @@ void config_write_docs(struct buf *out)
                 "keys and unknown `DANMAKUD_*`\n"
                 "variables are problems too. `danmakud check-config` does only this and exits with "
                 "2 if there is any;\n"
-                "`danmakud print-config` prints what is in force, secrets as `***`. SIGHUP reads "
+                "`danmakud print-config` prints what is in force and who set it, secrets as `***`. "
+                "SIGHUP reads "
                 "everything again and takes over\n"
                 "what is marked below; the log names the rest that changed. "
                 "[danmakud.ini.example](danmakud.ini.example) has every\n"

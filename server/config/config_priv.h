@@ -43,6 +43,20 @@ enum {
 };
 extern const struct config_key config_keys[CONFIG_KEYS];
 
+/* Where a value comes from, in rising precedence. */
+enum config_rank { CONFIG_RANK_DEFAULT, CONFIG_RANK_FILE, CONFIG_RANK_ENV, CONFIG_RANK_FLAG };
+
+struct config_origin {
+    enum config_rank rank;
+    unsigned line;   /* CONFIG_RANK_FILE */
+    const char *key; /* the key that named the file the value was in; NULL: the key itself */
+};
+
+#define CONFIG_ENV_PREFIX "DANMAKUD_"
+/* As the operator wrote it: "t.ini:12", "DANMAKUD_ROOMS", "--rooms", "default". */
+void config_put_origin(const struct config *c, struct config_origin from, struct str name,
+                       struct buf *out);
+
 enum { CONFIG_TEXT_LIMIT = 1 << 20 }; /* a file, and what we print */
 
 /* config_value.c */

@@ -299,7 +299,7 @@ def check_enums(spec):
     pairs = [
         ("ProblemCode", "api/encode/problem_code.def", r'^X\(\w+, \d+, "(\w+)"'),
         ("Kind", "server/event/event_kind.def", r'^X\(\w+, \d+, "(\w+)"'),
-        ("Scope", "api/scope.def", r'^X\(\w+, \d+, "([\w:]+)"\)'),
+        ("Scope", "api/scope.def", r'^X\(\w+, \d+, "([\w:]+)"'),
     ]
     return [f"{name} differs from {path}" for name, path, pattern in pairs
             if schemas[name]["enum"] != rows_of(path, pattern)]

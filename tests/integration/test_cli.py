@@ -24,6 +24,55 @@ def test_help_lists_commands_and_options():
     assert cli("-h").stdout == r.stdout
 
 
+def commands():
+    with open(os.path.join(ROOT, "server/app/commands.def"), encoding="utf-8") as f:
+        text = f.read()
+    items = {}
+    for name, word in re.findall(r'^ITEM\((\w+), "([^"]+)"', text, re.M):
+        items.setdefault(name.lower().replace("_", "-"), []).append(word)
+    return {name: items.get(name, []) for name in re.findall(r'^COMMAND\(\w+, "([^"]+)"', text, re.M)}
+
+
+def test_every_command_has_its_own_help():
+    known = commands()
+    assert {"run", "token", "decode", "reparse", "docs"} <= set(known)
+    for command, words in known.items():
+        r = cli(command, "--help")
+        assert (r.returncode, r.stderr) == (0, "") and r.stdout.startswith(f"usage: danmakud {command}"), r
+        assert cli("help", command).stdout == r.stdout == cli("--help", command).stdout == cli(command, "stray", "-h").stdout
+        for word in words:
+            assert re.search(rf"^  {word}\b", r.stdout, re.M), (command, word)
+    with open(os.path.join(ROOT, "api/scope.def"), encoding="utf-8") as f:
+        for scope, text in re.findall(r'^X.*"([\w:]+)", "([^"]+)"\)', f.read(), re.M):
+            assert re.search(rf"^  {scope} +{text[:30]}", cli("token", "--help").stdout, re.M), scope
+
+
+def test_what_was_meant_is_asked():
+    for args, hint in ((["toekn", "add"], "unknown command toekn; did you mean token?"), (["help", "decod"], "did you mean decode?"),
+                       (["token", "add", "x", "--scope=read"], "unknown option --scope; did you mean --scopes?"),
+                       (["reparse", "--dry"], "--dry;"), (["decode", "--rom", "3", "-"], "did you mean --room?"),
+                       (["run", "--romms", "1"], "did you mean --rooms?"), (["toekn", "--help"], "did you mean token?")):
+        r = cli(*args)
+        assert r.returncode == 2 and hint in r.stderr, (args, r.stderr)
+    for args in (["token"], ["token", "add"], ["decode"], ["docs"], ["reparse", "stray"]):
+        r = cli(*args, "--database-url", "postgresql://127.0.0.1:1/x")
+        assert r.returncode == 2 and f"usage: danmakud {args[0]}" in r.stderr, (args, r.stderr)
+
+
+def test_commands_of_a_service_make_no_database(tmp_path):
+    """They say where they looked and what to pass; a directory that is not there stays so."""
+    elsewhere = tmp_path / "elsewhere"
+    for args in (["token", "add", "x"], ["token", "list"], ["reparse"]):
+        r = cli(*args, "--data-dir", str(elsewhere))
+        assert r.returncode == 1 and f"no private PostgreSQL in {elsewhere} (data_dir)" in r.stderr, r.stderr
+        assert "--data-dir" in r.stderr and "--database-url" in r.stderr and "danmakud migrate" in r.stderr
+        assert not elsewhere.exists()
+    home = "/var/lib/danmakud" if os.geteuid() == 0 else f"{tmp_path}/.local/share/danmakud"
+    if not os.path.exists(f"{home}/postgres"):
+        r = cli("token", "list", HOME=str(tmp_path), XDG_DATA_HOME="")
+        assert r.returncode == 1 and f"in {home} (the data directory if none is given)" in r.stderr, r.stderr
+
+
 def test_version_names_the_libraries():
     r = cli("version")
     assert r.returncode == 0
@@ -60,6 +109,8 @@ def test_what_cannot_be_read_hides_nothing_else(tmp_path):
                  "DANMAKUD_UPSTREAM_HOSTS: "):
         assert word in r.stderr, (word, r.stderr)
     assert len(r.stderr.splitlines()) == 6, r.stderr
+    lines = [int(n) for n in re.findall(r"danmakud.ini:(\d+):", r.stderr)]
+    assert lines == sorted(lines) == [1, 3, 4], r.stderr
 
 
 def test_check_config_knows_what_cannot_work():
@@ -90,7 +141,20 @@ def test_print_config_hides_secrets():
     r = cli("print-config", "--database-url", "postgresql://u:geheim@h/d", "--max-rooms", "7")
     assert r.returncode == 0
     assert "geheim" not in r.stdout
-    assert re.search(r"max_rooms *= *7", r.stdout)
+    assert "max_rooms = 7 ; --max-rooms\n" in r.stdout and "database_url = *** ; --database-url\n" in r.stdout
+
+
+def test_print_config_tells_what_is_in_force_and_why(tmp_path):
+    ini = tmp_path / "danmakud.ini"
+    ini.write_text("# mine\nmax_rooms = 5\nnode = 3\n")
+    r = cli("print-config", "--config", str(ini), "--node", "4", HOME="/home/me", XDG_DATA_HOME="", DANMAKUD_LOG_LEVEL="warn")
+    home = "/var/lib/danmakud" if os.geteuid() == 0 else "/home/me/.local/share/danmakud"
+    for line in (f"data_dir = {home} ; default", f"max_rooms = 5 ; {ini}:2", "node = 4 ; --node", "log_level = warn ; DANMAKUD_LOG_LEVEL",
+                 "query_timeout = 10s ; default"):
+        assert f"{line}\n" in r.stdout, (line, r.stdout)
+    again = tmp_path / "printed.ini"
+    again.write_text(r.stdout)
+    assert cli("check-config", "--config", str(again)).returncode == 0
 
 
 def test_generated_docs_are_in_step():
