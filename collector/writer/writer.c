@@ -120,7 +120,7 @@ static void batch_committed(struct writer *w)
     w->step = STEP_NONE;
     w->opts.source.committed(w->opts.source.ctx, w->committed);
     w->poked = true; /* ask once more: what came meanwhile is the next batch */
-    if (!full && w->closed == NULL) {
+    if (!full && w->told < w->cap_rows && w->closed == NULL) {
         loop_timer_start(&w->timer, w->opts.batch_age_ms, 0);
         return;
     }
@@ -246,6 +246,7 @@ static void on_fetched(void *ctx, struct event **events, size_t n)
     ASSERT(w->step == STEP_FETCH && w->batch_n == 0);
     memcpy(w->batch, events, n * sizeof(struct event *));
     w->batch_n = n;
+    w->told = 0; /* what is not in this batch makes it a full one */
     w->step = STEP_NONE;
     if (w->n_open > 0 || !db_session_is_up(w->session)) {
         writer_drop_batch(w);
@@ -417,13 +418,18 @@ struct writer *writer_new(struct loop *loop, const struct writer_opts *opts, str
     return w;
 }
 
-void writer_poke(struct writer *w)
+void writer_poke(struct writer *w, size_t n)
 {
-    if (w->poked) {
+    const bool was_full = w->told >= w->cap_rows;
+    const bool was_poked = w->poked;
+    w->told += n;
+    w->poked = true;
+    if (w->step != STEP_NONE || w->waiting) {
         return;
     }
-    w->poked = true;
-    if (w->step == STEP_NONE && !w->waiting && !loop_timer_armed(&w->timer)) {
+    if (!was_full && w->told >= w->cap_rows) {
+        loop_timer_start(&w->timer, 0, 0);
+    } else if (!was_poked && !loop_timer_armed(&w->timer)) {
         loop_timer_start(&w->timer, w->opts.batch_age_ms, 0);
     }
 }

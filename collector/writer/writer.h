@@ -56,7 +56,9 @@ struct writer_opts {
 };
 
 struct writer *writer_new(struct loop *loop, const struct writer_opts *opts, struct stats *stats);
-void writer_poke(struct writer *w); /* there is something new after writer_committed; cheap */
+/* There are n more events after writer_committed than were told so far; cheap. They wait for at most batch_age_ms, and
+ * only until a batch is full. */
+void writer_poke(struct writer *w, size_t n);
 /* Writes what the source still has, until nothing is left or the deadline; then closes and calls closed once with the
  * last committed id. */
 void writer_close(struct writer *w, int64_t deadline_ms,

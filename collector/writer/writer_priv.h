@@ -57,6 +57,7 @@ struct writer {
     bool node_taken; /* somebody else has it, and that is no leftover of ourselves */
     bool fenced;     /* for good: the mark moved without us */
     bool poked;      /* there may be something behind `committed` */
+    size_t told;     /* by writer_poke since the source was asked */
     bool mark_told;
     bool failure_told; /* since the last commit */
 

@@ -24,7 +24,7 @@ static void on_written(void *ctx, struct event **events, size_t n, bool durable)
         publish(app, events[i]);
     }
     if (app->writer != NULL) {
-        writer_poke(app->writer);
+        writer_poke(app->writer, n);
     } else if (!durable) { /* a stop did not wait for the disk any longer */
         LOG(ERROR, "app", "stopped with events that are neither in the database nor in the spool",
             KV_I64("events", n), KV_I64("committed_id", app->last_committed));
@@ -130,7 +130,7 @@ void app_on_events(void *ctx, const struct event_draft *drafts, size_t n)
         take_event(app, base + (int64_t)(i % ID_EVENTS_PER_MESSAGE), &drafts[i]);
     }
     if (app->spool == NULL) {
-        writer_poke(app->writer);
+        writer_poke(app->writer, n);
     }
 }
 
@@ -157,7 +157,7 @@ static void guard_tell(void *ctx, const struct event_draft *draft)
     struct app *app = ctx;
     take_event(app, app_new_id(app), draft);
     if (app->spool == NULL) {
-        writer_poke(app->writer);
+        writer_poke(app->writer, 1);
     }
 }
 

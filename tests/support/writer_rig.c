@@ -183,7 +183,7 @@ static void append(struct writer_rig *r, const struct event_draft *d, int64_t wa
     assert_non_null(e);
     r->events[r->n++] = e;
     if (r->w) {
-        writer_poke(r->w);
+        writer_poke(r->w, 1);
     }
 }
 

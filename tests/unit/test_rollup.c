@@ -62,7 +62,7 @@ static void pass(struct writer_rig *r, int64_t ms)
 {
     for (int64_t done = 0; done < ms; done += 2000) {
         clock_fake_advance(&r->clock, 2000);
-        writer_poke(r->w);
+        writer_poke(r->w, 0);
         writer_rig_turn(r);
         loop_run_turns(r->loop, 3);
     }
@@ -211,7 +211,7 @@ static void late_events_are_counted(void **state)
     until_rolled(r, first + 2);
     equals_a_recount(r);
     r->hidden = 0;
-    writer_poke(r->w);
+    writer_poke(r->w, 0);
     assert_true(writer_rig_until_written(r));
     pass(r, MINUTE_MS);
     until_rolled(r, first + 3);
@@ -236,7 +236,7 @@ static void late_events_during_a_rollup(void **state)
         pg_client_sql(c, "BEGIN; SELECT * FROM rollup_mark FOR UPDATE");
         pass(r, 2 * MINUTE_MS);
         r->hidden = 0;
-        writer_poke(r->w);
+        writer_poke(r->w, 0);
         for (int t = 0; t < 30; t++) {
             writer_rig_turn(r);
         }
@@ -263,13 +263,13 @@ static void the_rollup_does_not_overtake_a_batch(void **state)
         writer_rig_add(r, 20);
         r->hidden = 20;
         clock_fake_advance(&r->clock, 10500); /* just over: too early for the roll-up */
-        writer_poke(r->w);
+        writer_poke(r->w, 0);
         for (int t = 0; t < 10; t++) {
             writer_rig_turn(r);
         }
         writer_rig_nap_commits(r, "1");
         r->hidden = 0;
-        writer_poke(r->w);
+        writer_poke(r->w, 0);
         writer_rig_add_until_waits(r, "PgSleep");
         pass(r, 6000);
         writer_rig_nap_commits(r, NULL);
@@ -433,7 +433,7 @@ static void the_default_partition_is_emptied(void **state)
     writer_rig_check(r, 0);
     for (int i = 0; i < 3; i++) {
         clock_fake_advance(&r->clock, DAY_MS / 24);
-        writer_poke(r->w);
+        writer_poke(r->w, 0);
         pass(r, 20000);
     }
     assert_int_equal(writer_rig_i64(r, "SELECT count(*) FROM event_default"), 0);

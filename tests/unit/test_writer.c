@@ -52,6 +52,29 @@ static void writes_and_goes_on(void **state)
     assert_int_equal(writer_rig_i64(r, "SELECT count(*) FROM event_default"), 0);
 }
 
+static bool batch_in_flight(struct writer_rig *r)
+{
+    return r->n_fetches > 0 && !r->fetch_pending && writer_state(r->w) == WRITER_WRITING;
+}
+
+/* Events wait for a batch to fill, and no longer than that, however long they may. */
+static void full_batches_do_not_wait(void **state)
+{
+    struct writer_rig *r = *state;
+    struct writer_opts opts = writer_rig_opts(r);
+    opts.batch_age_ms = 3600000;
+    writer_rig_add(r, 20);
+    writer_rig_open(r, &opts);
+    assert_true(writer_rig_until(r, batch_in_flight));
+    writer_rig_add(r, opts.batch_rows);
+    assert_true(writer_rig_until_written(r));
+    for (int i = 0; i < 3; i++) {
+        writer_rig_add(r, opts.batch_rows);
+        assert_true(writer_rig_until_written(r));
+    }
+    writer_rig_check(r, 0);
+}
+
 static void columns_read_back(void **state)
 {
     struct writer_rig *r = *state;
@@ -702,6 +725,7 @@ int main(int argc, char **argv)
 #define CASE(fn) cmocka_unit_test_setup_teardown(fn, setup, teardown)
     static const struct CMUnitTest tests[] = {
         CASE(writes_and_goes_on),
+        CASE(full_batches_do_not_wait),
         CASE(columns_read_back),
         CASE(many_rows_are_known_to_the_planner),
         CASE(continues_behind_the_mark),

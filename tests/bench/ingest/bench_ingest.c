@@ -161,7 +161,7 @@ static void publish(struct run *r, struct event *take)
         return;
     }
     feed_publish(r->feed, take);
-    writer_poke(r->writer);
+    writer_poke(r->writer, 1);
 }
 
 static void on_written(void *ctx, struct event **events, size_t n, bool durable)
@@ -171,7 +171,7 @@ static void on_written(void *ctx, struct event **events, size_t n, bool durable)
     for (size_t i = 0; i < n; i++) {
         feed_publish(r->feed, events[i]);
     }
-    writer_poke(r->writer);
+    writer_poke(r->writer, n);
 }
 
 static void on_dropped(void *ctx, const struct spool_dropped *rooms, size_t n)
