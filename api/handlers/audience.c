@@ -1,5 +1,6 @@
 /* Figures of a room over time: one row per step, with what was known at its end. */
 #include "api/handlers/handlers.h"
+#include "api/ledger.h"
 #include "api/reply.h"
 #include "api/rooms_named.h"
 #include "server/core/json_write.h"
@@ -26,11 +27,17 @@ struct audience_job {
     int64_t step_ms;
     int64_t from; /* steps since 1970 */
     int64_t to;
+    struct ledger ledger;
+    struct buf body; /* owned, while it is being written */
+    struct json_out w;
 };
 
 static void audience_free(struct job *job)
 {
-    mem_free(job);
+    struct audience_job *j = (struct audience_job *)job;
+    ledger_deinit(&j->ledger);
+    buf_deinit(&j->body);
+    mem_free(j);
 }
 
 static void put_step(struct json_out *w, int64_t at_ms, const struct db_rows *rows, size_t row,
@@ -66,6 +73,26 @@ static void put_steps(const struct audience_job *j, struct json_out *w, const st
     jw_array_end(w);
 }
 
+static void audience_answer(struct audience_job *j)
+{
+    struct api *a = j->job.api;
+    ledger_put_completeness(&j->ledger, &j->w, false);
+    jw_object_end(&j->w);
+    buf_put_c(&j->body, '\n');
+    struct buf body = j->body;
+    j->body = (struct buf){0};
+    const bool closed = !j->ledger.unknown && j->to * j->step_ms + STEP_DEFAULT_MS < api_now_ms(a);
+    reply_tagged(a, j->job.req, closed ? REPLY_CLOSED : REPLY_OPEN, &body);
+}
+
+static void audience_gaps(void *ctx, enum err_code code, const struct err *err ATTR_UNUSED,
+                          const struct db_rows *rows)
+{
+    struct audience_job *j = ctx;
+    ledger_take(&j->ledger, code == ERR_OK ? rows : NULL);
+    audience_answer(j);
+}
+
 static void audience_read(void *ctx, enum err_code code, const struct err *err,
                           const struct db_rows *rows)
 {
@@ -75,31 +102,30 @@ static void audience_read(void *ctx, enum err_code code, const struct err *err,
         reply_db_failure(a, j->job.req, err);
         return;
     }
-    struct buf body;
-    struct json_out w;
-    buf_init(&body, REPLY_BODY_LIMIT);
-    jw_init(&w, &body);
-    jw_object(&w);
-    jw_key(&w, STR("data"));
-    jw_object(&w);
-    jw_ki64(&w, "room_id", j->named.rooms[0]);
-    jw_ki64(&w, "from_ms", j->from * j->step_ms);
-    jw_ki64(&w, "to_ms", j->to * j->step_ms);
-    jw_ki64(&w, "step_ms", j->step_ms);
-    jw_key(&w, STR("columns"));
-    jw_array(&w);
-    jw_str(&w, STR("ts_ms"));
+    struct json_out *w = &j->w;
+    buf_init(&j->body, REPLY_BODY_LIMIT);
+    jw_init(w, &j->body);
+    jw_object(w);
+    jw_key(w, STR("data"));
+    jw_object(w);
+    jw_ki64(w, "room_id", j->named.rooms[0]);
+    jw_ki64(w, "from_ms", j->from * j->step_ms);
+    jw_ki64(w, "to_ms", j->to * j->step_ms);
+    jw_ki64(w, "step_ms", j->step_ms);
+    jw_key(w, STR("columns"));
+    jw_array(w);
+    jw_str(w, STR("ts_ms"));
     for (size_t i = 0; i < ARRAY_LEN(figures); i++) {
-        jw_str(&w, str_of(figures[i]));
+        jw_str(w, str_of(figures[i]));
     }
-    jw_array_end(&w);
-    jw_key(&w, STR("rows"));
-    put_steps(j, &w, rows);
-    jw_object_end(&w);
-    jw_object_end(&w);
-    buf_put_c(&body, '\n');
-    const bool closed = j->to * j->step_ms + STEP_DEFAULT_MS < api_now_ms(a);
-    reply_tagged(a, j->job.req, closed ? REPLY_CLOSED : REPLY_OPEN, &body);
+    jw_array_end(w);
+    jw_key(w, STR("rows"));
+    put_steps(j, w, rows);
+    jw_object_end(w);
+    ledger_init(&j->ledger, a, j->named.rooms, 1, j->from * j->step_ms, j->to * j->step_ms, true);
+    if (!ledger_read(&j->ledger, &j->job, audience_gaps)) {
+        audience_answer(j);
+    }
 }
 
 static void audience_begin(struct job *job)

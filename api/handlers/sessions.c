@@ -1,6 +1,7 @@
-/* Sessions of a room, and one session: its segments, and what the roll-ups count of it. */
+/* Sessions of a room, and one session: its segments, what the roll-ups count of it, and what of it is known to be missing. */
 #include "api/gate.h"
 #include "api/handlers/handlers.h"
+#include "api/ledger.h"
 #include "api/links.h"
 #include "api/query/page.h"
 #include "api/reply.h"
@@ -85,11 +86,17 @@ struct sessions_job {
     struct params params;
     struct rooms_named named;
     struct page_plan plan;
+    struct ledger ledger; /* of the time that the page covers */
+    struct buf body;      /* owned, while it is being written */
+    struct json_out w;
 };
 
 static void sessions_free(struct job *job)
 {
-    mem_free(job);
+    struct sessions_job *j = (struct sessions_job *)job;
+    ledger_deinit(&j->ledger);
+    buf_deinit(&j->body);
+    mem_free(j);
 }
 
 static void put_cursor(struct json_out *w, const char *key, bool has, const char *cursor)
@@ -99,6 +106,44 @@ static void put_cursor(struct json_out *w, const char *key, bool has, const char
         jw_str(w, (struct str){cursor, CURSOR_TEXT_LEN});
     } else {
         jw_null(w);
+    }
+}
+
+static void sessions_answer(struct sessions_job *j)
+{
+    ledger_put_completeness(&j->ledger, &j->w, false);
+    jw_object_end(&j->w);
+    buf_put_c(&j->body, '\n');
+    struct buf body = j->body;
+    j->body = (struct buf){0};
+    reply_tagged(j->job.api, j->job.req, REPLY_OPEN, &body);
+}
+
+static void sessions_gaps(void *ctx, enum err_code code, const struct err *err ATTR_UNUSED,
+                          const struct db_rows *rows)
+{
+    struct sessions_job *j = ctx;
+    ledger_take(&j->ledger, code == ERR_OK ? rows : NULL);
+    sessions_answer(j);
+}
+
+/* The page answers for the times it looked at. Where nobody said where the list begins, for those from its oldest session on. */
+static void sessions_ledger(struct sessions_job *j, const struct page_result *r)
+{
+    const struct page_plan *plan = &j->plan;
+    const bool begins = params_has(&j->params, PARAM_FROM) || params_has(&j->params, PARAM_SINCE);
+    const int64_t first = j->params.from_ms > 0 ? id_first_of_ms(j->params.from_ms) : 0;
+    int64_t low = plan->descending && r->more ? r->last_id : plan->low;
+    const int64_t high = !plan->descending && r->more ? r->last_id + 1 : plan->high;
+    if (!begins && low == plan->low) {
+        low = r->n == 0 ? high : plan->descending ? r->last_id : r->first_id;
+    } else if (low < first) {
+        low = first;
+    }
+    ledger_init(&j->ledger, j->job.api, j->named.rooms, 1, id_ts_ms(low),
+                high > low ? id_ts_ms(high - 1) + 1 : id_ts_ms(low), true);
+    if (!ledger_read(&j->ledger, &j->job, sessions_gaps)) {
+        sessions_answer(j);
     }
 }
 
@@ -123,28 +168,25 @@ static void sessions_read(void *ctx, enum err_code code, const struct err *err,
     page_links(&j->plan, &result, &links);
     links_add(j->job.req, &links);
 
-    struct buf body;
-    struct json_out w;
-    buf_init(&body, REPLY_BODY_LIMIT);
-    jw_init(&w, &body);
-    jw_object(&w);
-    jw_key(&w, STR("data"));
-    jw_array(&w);
+    struct json_out *w = &j->w;
+    buf_init(&j->body, REPLY_BODY_LIMIT);
+    jw_init(w, &j->body);
+    jw_object(w);
+    jw_key(w, STR("data"));
+    jw_array(w);
     for (size_t i = 0; i < n; i++) {
-        jw_object(&w);
-        put_session(a, &w, rows, j->plan.back ? n - 1 - i : i);
-        jw_object_end(&w);
+        jw_object(w);
+        put_session(a, w, rows, j->plan.back ? n - 1 - i : i);
+        jw_object_end(w);
     }
-    jw_array_end(&w);
-    jw_key(&w, STR("page"));
-    jw_object(&w);
-    put_cursor(&w, "next", links.has_next, links.next);
-    put_cursor(&w, "prev", links.has_prev, links.prev);
-    jw_kbool(&w, "has_more", result.more);
-    jw_object_end(&w);
-    jw_object_end(&w);
-    buf_put_c(&body, '\n');
-    reply_tagged(a, j->job.req, REPLY_OPEN, &body);
+    jw_array_end(w);
+    jw_key(w, STR("page"));
+    jw_object(w);
+    put_cursor(w, "next", links.has_next, links.next);
+    put_cursor(w, "prev", links.has_prev, links.prev);
+    jw_kbool(w, "has_more", result.more);
+    jw_object_end(w);
+    sessions_ledger(j, &result);
 }
 
 static void sessions_begin(struct job *job)
@@ -190,11 +232,15 @@ struct session_job {
     int64_t room_id;
     int64_t from_minute;
     int64_t to_minute;
+    int64_t start_ms;
+    int64_t end_ms; /* exclusive; INT64_MAX: it goes on */
+    struct ledger ledger;
 };
 
 static void session_free(struct job *job)
 {
     struct session_job *j = (struct session_job *)job;
+    ledger_deinit(&j->ledger);
     buf_deinit(&j->body);
     mem_free(j);
 }
@@ -205,6 +251,24 @@ static bool failed(struct session_job *j, enum err_code code, const struct err *
         reply_db_failure(j->job.api, j->job.req, err);
     }
     return code != ERR_OK;
+}
+
+static void session_answer(struct session_job *j)
+{
+    ledger_put_completeness(&j->ledger, &j->w, false);
+    jw_object_end(&j->w);
+    buf_put_c(&j->body, '\n');
+    struct buf body = j->body;
+    j->body = (struct buf){0};
+    reply_tagged(j->job.api, j->job.req, REPLY_OPEN, &body);
+}
+
+static void session_gaps(void *ctx, enum err_code code, const struct err *err ATTR_UNUSED,
+                         const struct db_rows *rows)
+{
+    struct session_job *j = ctx;
+    ledger_take(&j->ledger, code == ERR_OK ? rows : NULL);
+    session_answer(j);
 }
 
 static void counts_read(void *ctx, enum err_code code, const struct err *err,
@@ -246,11 +310,10 @@ static void counts_read(void *ctx, enum err_code code, const struct err *err,
     }
     jw_object_end(w);
     jw_object_end(w); /* data */
-    jw_object_end(w);
-    buf_put_c(&j->body, '\n');
-    struct buf body = j->body;
-    j->body = (struct buf){0};
-    reply_tagged(j->job.api, j->job.req, REPLY_OPEN, &body);
+    ledger_init(&j->ledger, j->job.api, &j->room_id, 1, j->start_ms, j->end_ms, true);
+    if (!ledger_read(&j->ledger, &j->job, session_gaps)) {
+        session_answer(j);
+    }
 }
 
 static void segments_read(void *ctx, enum err_code code, const struct err *err,
@@ -297,7 +360,9 @@ static void session_read(void *ctx, enum err_code code, const struct err *err,
     const int64_t end_ms =
         ended ? id_ts_ms(db_i64(rows, 0, SESSION_COL_END_ID)) : api_now_ms(j->job.api);
     j->room_id = db_i64(rows, 0, SESSION_COL_ROOM_ID);
-    j->from_minute = id_ts_ms(db_i64(rows, 0, SESSION_COL_START_ID)) / MINUTE_MS;
+    j->start_ms = id_ts_ms(db_i64(rows, 0, SESSION_COL_START_ID));
+    j->end_ms = ended ? end_ms + 1 : INT64_MAX;
+    j->from_minute = j->start_ms / MINUTE_MS;
     j->to_minute = end_ms / MINUTE_MS + 1;
     jw_init(w, &j->body);
     jw_object(w);

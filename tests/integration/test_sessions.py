@@ -201,6 +201,44 @@ def test_sessions_apart_paging_and_problems(sim, danmakud):
         assert problem(w.d.get(bad)) == (status, code), bad
 
 
+def test_what_is_missing_of_a_session(sim, danmakud, rows):
+    """A session, a list of them and the figures say what of their time is known to be missing, and are other answers then."""
+    w = World(sim, danmakud, "--session-merge", "0ms")
+    w.emit(live("8800000000000000001"), preparing(1), live("8800000000000000002"))
+    second, first = w.wait("two sessions", lambda s: len(s) == 2 and s[0]["live"])
+    listed, one = f"/api/v1/rooms/{w.room}/sessions", f"/api/v1/sessions/{second['id']}"
+    figures = f"/api/v1/rooms/{w.room}/audience"
+    began = {"from": second["start_ms"]}
+    nothing = {"complete": True, "pending": False, "gaps": [], "truncated": False}
+
+    def missing(path, **params):
+        return w.d.json(path, **params)["completeness"]
+
+    asked = [(listed, {}), (listed, {"limit": 1}), (listed, began), (one, {})]
+    tags = {}
+    for path, params in asked:
+        assert missing(path, **params) == nothing, (path, params)
+        tags[path, str(params)] = w.d.get(path, params=params).headers["ETag"]
+    w.sim.fault(f"kind=bad_auth,room={w.room},times=0")
+    w.sim.command(f"reset {w.room}")
+    wait_for("the gap", lambda: w.d.json(f"/api/v1/rooms/{w.room}")["data"]["coverage"]["state"] == "gap")
+    for path, params in [*asked, (figures, {"since": "10m", "step": "10s"})]:
+        c = missing(path, **params)
+        assert (c["complete"], c["pending"], c["truncated"]) == (False, False, False)
+        assert [(g["room_id"], g["to_ms"]) for g in c["gaps"]][-1] == (w.room, None), (path, params)
+        if (path, str(params)) in tags:
+            answer = w.d.get(path, params=params, headers={"If-None-Match": tags[path, str(params)]})
+            assert answer.status_code == 200, "the gap makes it another answer"
+    # The session before it is complete, also in a page that ends with it.
+    assert missing(f"/api/v1/sessions/{first['id']}") == nothing
+    assert missing(listed, order="asc", limit=1) == nothing
+    page = w.d.json(listed, limit=1)
+    assert missing(listed, limit=1, cursor=page["page"]["next"]) == nothing
+    # Before the room was collected, nothing was: the figures of an hour say so.
+    assert missing(figures)["gaps"][0]["cause"] == "not_collected"
+    assert missing(listed, since="1h")["gaps"][0]["cause"] == "not_collected"
+
+
 def test_away(sim, danmakud, postgres):
     w = World(sim, danmakud)
     postgres.stop()
