@@ -175,6 +175,7 @@ struct collector *collector_new(struct loop *loop, const struct collector_opts *
         .on_link = opts->on_link,
         .ctx = opts->ctx,
         .kept = mem_new_array(struct event_draft, DECODE_EVENTS_MAX),
+        .places = mem_new_array(uint8_t, DECODE_EVENTS_MAX),
     };
     for (unsigned s = 0; s < ROOM_STATES; s++) {
         list_init(&c->env.by_state[s]);
@@ -203,6 +204,7 @@ static void maybe_closed(void *ctx)
     registry_free(c->env.registry);
     endpoint_list_free(c->hosts);
     mem_free(c->env.kept);
+    mem_free(c->env.places);
     mem_free(c->rooms);
     mem_free(c);
     closed(closed_ctx);

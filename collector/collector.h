@@ -64,8 +64,9 @@ struct collector_opts {
     enum collector_raw_mode raw;
     /* A message that is to be kept as it came; before its events, if it has any. NULL: that was all of the message. */
     void (*on_raw)(void *ctx, const struct collector_raw *raw);
-    /* All events of one upstream message in one call, so that they share a message id. */
-    void (*on_events)(void *ctx, const struct event_draft *drafts, size_t n);
+    /* All events of one upstream message in one call, so that they share a message id. places: which of the message's
+     * events each is, from 0, ascending; repeats leave holes. NULL: there are none. */
+    void (*on_events)(void *ctx, const struct event_draft *drafts, const uint8_t *places, size_t n);
     /* May be NULL. Comes from within collector_add, collector_remove and collector_close, too. */
     void (*on_link)(void *ctx, const struct collector_link *link);
     void *ctx;

@@ -77,12 +77,13 @@ struct room_env {
     int64_t backoff_max_ms;
     enum collector_raw_mode raw;
     void (*on_raw)(void *ctx, const struct collector_raw *raw);
-    void (*on_events)(void *ctx, const struct event_draft *drafts, size_t n);
+    void (*on_events)(void *ctx, const struct event_draft *drafts, const uint8_t *places, size_t n);
     void (*on_link)(void *ctx, const struct collector_link *link); /* may be NULL */
     void *ctx;
 
     struct list by_state[ROOM_STATES]; /* kept by the rooms */
     struct event_draft *kept; /* DECODE_EVENTS_MAX: what is left of a message with repeats */
+    uint8_t *places;          /* the same: which of its events that is */
     int64_t log_window_ms;    /* mono: end of the period that log_lines counts */
     unsigned log_lines;
     uint64_t log_held;

@@ -24,6 +24,8 @@ static const enum stats_row status_stats[] = {
     [DECODE_BROKEN] = STAT_MESSAGES_BROKEN,
 };
 
+static_assert(DECODE_EVENTS_MAX <= UINT8_MAX + 1, "a place fits its type");
+
 /* Drops the drafts that the room has seen. Most messages have none, and are passed on where they lie. */
 static void take_events(struct room *r, const struct event_draft *drafts, size_t n)
 {
@@ -37,11 +39,13 @@ static void take_events(struct room *r, const struct event_draft *drafts, size_t
                 copying = true;
                 for (kept = 0; kept < i; kept++) {
                     env->kept[kept] = drafts[kept];
+                    env->places[kept] = (uint8_t)kept;
                 }
             }
             r->n_repeats++;
             stats_inc(env->stats, repeat_stats[drafts[i].kind]);
         } else if (copying) {
+            env->places[kept] = (uint8_t)i;
             env->kept[kept++] = drafts[i];
         }
     }
@@ -50,7 +54,7 @@ static void take_events(struct room *r, const struct event_draft *drafts, size_t
     }
     if (kept > 0) {
         r->n_events += kept;
-        env->on_events(env->ctx, copying ? env->kept : drafts, kept);
+        env->on_events(env->ctx, copying ? env->kept : drafts, copying ? env->places : NULL, kept);
     }
 }
 

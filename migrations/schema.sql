@@ -365,7 +365,8 @@ CREATE TABLE public.raw_event (
     cmd_id integer,
     dict smallint,
     reason text NOT NULL,
-    body bytea
+    body bytea,
+    places smallint
 )
 PARTITION BY RANGE (id);
 
@@ -380,7 +381,8 @@ CREATE TABLE public.raw_event_default (
     cmd_id integer,
     dict smallint,
     reason text NOT NULL,
-    body bytea
+    body bytea,
+    places smallint
 );
 
 --
@@ -527,7 +529,8 @@ CREATE TABLE public.unknown_command (
 CREATE TABLE public.writer_mark (
     node smallint NOT NULL,
     last_id bigint NOT NULL,
-    alive_ms bigint NOT NULL
+    alive_ms bigint NOT NULL,
+    complete_id bigint DEFAULT 0 NOT NULL
 );
 
 --

@@ -113,21 +113,26 @@ int64_t app_new_id(struct app *app)
     return id_gen_message(&app->ids, loop_wall_ms(app->loop));
 }
 
-void app_on_events(void *ctx, const struct event_draft *drafts, size_t n)
+void app_on_events(void *ctx, const struct event_draft *drafts, const uint8_t *places, size_t n)
 {
     struct app *app = ctx;
-    int64_t base = 0;
+    const size_t last = n == 0 ? 0 : places != NULL ? places[n - 1] : n - 1;
+    const uint32_t numbers = (uint32_t)(last / ID_EVENTS_PER_MESSAGE) + 1;
+    int64_t base = app->raw_base;
+    app->raw_base = 0;
+    if (numbers > 1) {
+        stats_inc(app->stats, STAT_MESSAGES_LONG);
+    }
     for (size_t i = 0; i < n; i++) {
         if (drafts[i].kind == EVENT_GUARD) { /* gets its id when it is told */
             guard_merge_take(app->guards, &drafts[i]);
-            base = app->raw_base = 0; /* it may have taken a later one */
+            base = 0; /* it may have taken a later one */
             continue;
         }
-        if (i % ID_EVENTS_PER_MESSAGE == 0 || base == 0) {
-            base = app->raw_base != 0 ? app->raw_base : app_new_id(app);
-            app->raw_base = 0;
+        if (base == 0) {
+            base = id_gen_numbers(&app->ids, loop_wall_ms(app->loop), numbers);
         }
-        take_event(app, base + (int64_t)(i % ID_EVENTS_PER_MESSAGE), &drafts[i]);
+        take_event(app, base + (int64_t)(places != NULL ? places[i] : i), &drafts[i]);
     }
     if (app->spool == NULL) {
         writer_poke(app->writer, n);
@@ -359,6 +364,14 @@ static int64_t source_horizon(void *ctx)
     int64_t now = id_first_of_ms(loop_wall_ms(app->loop));
     id_gen_seed(&app->ids, now - 1);
     return now;
+}
+
+int64_t app_complete_id(struct app *app)
+{
+    const bool written = app->phase == APP_RUNNING && app->writer != NULL &&
+                         (app->spool == NULL || spool_flushed(app->spool)) &&
+                         writer_committed(app->writer) >= feed_head_id(app->feed);
+    return written ? source_horizon(app) - 1 : 0;
 }
 
 struct writer_source app_writer_source(struct app *app)

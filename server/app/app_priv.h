@@ -74,7 +74,8 @@ struct app {
     struct http *http; /* NULL until it listens */
 
     struct id_gen ids;
-    int64_t raw_base; /* message id of the message that is kept as it came; 0: none is */
+    int64_t
+        raw_base; /* id of the message that is kept as it came, with ID_NUMBERS_MAX numbers; 0: none is */
     struct source_request request;
     bool answer_due;      /* answering it is deferred */
     struct event **batch; /* room for batch_rows_max references */
@@ -119,10 +120,12 @@ MUST_CHECK enum err_code app_data_dir(const struct config *config, struct buf *o
 
 /* app_events.c: from the collector to ring and writer */
 int64_t app_new_id(struct app *app); /* of a message, or of something made here */
-void app_on_events(void *ctx, const struct event_draft *drafts, size_t n);
+void app_on_events(void *ctx, const struct event_draft *drafts, const uint8_t *places, size_t n);
 struct guard_merge *app_guards_new(struct app *app);
 void app_guards_restore(struct app *app); /* what the last process held */
 struct writer_source app_writer_source(struct app *app);
+/* Everything up to this id is in the database, and none will be made there any more. 0: something is under way. */
+int64_t app_complete_id(struct app *app);
 MUST_CHECK int app_spool_open(struct app *app, const char *data_dir);
 void app_spool_ack(struct app *app);
 void app_source_resume(struct app *app); /* questions asked while starting are answered now */

@@ -25,6 +25,7 @@ enum {
     DAY_MS = 86400000,
     BATCH_ROWS = 512,
     BATCH_BYTES = 4 << 20,
+    PLACES = ID_NUMBERS_MAX * ID_EVENTS_PER_MESSAGE, /* kept free for the events of a message */
     PART_BYTES = EVENT_EXTRA_MAX,
     PACKED_MAX =
         PART_BYTES * ID_EVENTS_PER_MESSAGE, /* LIMIT: a message that is larger loses its body */
@@ -44,6 +45,7 @@ struct app_raw {
     struct event **batch; /* owned references, n of BATCH_ROWS: in the statement under way */
     size_t n;
     size_t max_messages; /* of a statement; fewer while one that is refused is looked for */
+    int64_t complete;    /* newest id that reparse was told of: everything up to there is written */
     int64_t lost;        /* the newest message a part of which could not be written */
     bool busy;           /* reading or sending */
     bool poked;          /* there may be something behind committed */
@@ -74,6 +76,7 @@ static void append_parts(struct app_raw *r, int64_t base, const struct collector
         d.actor = raw->actor;
         d.item_id = PACK_DICT;
         d.num = (int32_t)parts;
+        d.color = PLACES;
         d.mode = (int16_t)i;
         d.uname = raw->cmd;
         d.text = str_of(raw->reason);
@@ -105,7 +108,7 @@ void app_on_raw(void *ctx, const struct collector_raw *raw)
         body = STR_NULL;
     }
     stats_inc(app->stats, STAT_RAW_KEPT);
-    app->raw_base = id_gen_message(&app->ids, loop_wall_ms(app->loop));
+    app->raw_base = id_gen_numbers(&app->ids, loop_wall_ms(app->loop), ID_NUMBERS_MAX);
     append_parts(r, app->raw_base, raw, body);
 }
 
@@ -190,23 +193,24 @@ static void on_stored(void *ctx, enum err_code code, const struct err *err,
 
 static const struct db_stmt store_stmt = {
     .name = "app_raw_store",
-    .sql = "WITH told AS (SELECT * FROM unnest($1::int8[], $2::int8[], $3::int8[], $4::int8[], "
-           "$5::int8[], $6::int8[], $7::text[], $8::text[]) "
-           "AS t(room_id, id, actor, dict, at, len, cmd, reason) WHERE id >= $10::int8), "
-           "made AS (INSERT INTO command (cmd) SELECT DISTINCT cmd FROM told "
-           "WHERE NOT EXISTS (SELECT FROM command AS c WHERE c.cmd = told.cmd) "
-           "AND (SELECT count(*) FROM command) < $11::int8 ORDER BY cmd "
-           "ON CONFLICT (cmd) DO UPDATE SET cmd = excluded.cmd RETURNING cmd_id, cmd), "
-           "named AS (SELECT cmd_id, cmd FROM command UNION SELECT cmd_id, cmd FROM made) "
-           "INSERT INTO raw_event (room_id, id, actor, cmd_id, dict, reason, body) "
-           "SELECT t.room_id, t.id, nullif(t.actor, 0), n.cmd_id, t.dict::int2, t.reason, "
-           "CASE WHEN t.len > 0 THEN substring($9::bytea FROM t.at::int4 + 1 FOR t.len::int4) END "
-           "FROM told AS t LEFT JOIN named AS n USING (cmd) ON CONFLICT DO NOTHING",
+    .sql =
+        "WITH told AS (SELECT * FROM unnest($1::int8[], $2::int8[], $3::int8[], $4::int8[], "
+        "$5::int8[], $6::int8[], $7::int8[], $8::text[], $9::text[]) "
+        "AS t(room_id, id, actor, dict, at, len, places, cmd, reason) WHERE id >= $11::int8), "
+        "made AS (INSERT INTO command (cmd) SELECT DISTINCT cmd FROM told "
+        "WHERE NOT EXISTS (SELECT FROM command AS c WHERE c.cmd = told.cmd) "
+        "AND (SELECT count(*) FROM command) < $12::int8 ORDER BY cmd "
+        "ON CONFLICT (cmd) DO UPDATE SET cmd = excluded.cmd RETURNING cmd_id, cmd), "
+        "named AS (SELECT cmd_id, cmd FROM command UNION SELECT cmd_id, cmd FROM made) "
+        "INSERT INTO raw_event (room_id, id, actor, cmd_id, dict, reason, body, places) "
+        "SELECT t.room_id, t.id, nullif(t.actor, 0), n.cmd_id, t.dict::int2, t.reason, "
+        "CASE WHEN t.len > 0 THEN substring($10::bytea FROM t.at::int4 + 1 FOR t.len::int4) END, "
+        "t.places::int2 FROM told AS t LEFT JOIN named AS n USING (cmd) ON CONFLICT DO NOTHING",
 };
 
 /* The messages of the batch, its parts put together. */
 struct columns {
-    int64_t numbers[6][BATCH_ROWS];  /* room, id, actor, dict, at, len */
+    int64_t numbers[7][BATCH_ROWS];  /* room, id, actor, dict, at, len, places */
     struct str texts[2][BATCH_ROWS]; /* cmd, reason */
     size_t n;
 };
@@ -228,8 +232,13 @@ static void take_columns(const struct app_raw *r, struct columns *k, struct buf 
         for (size_t p = 0; p < parts; p++) {
             buf_put(bodies, r->batch[i + p]->extra);
         }
-        const int64_t row[] = {e->room_id, e->id,       e->actor,
-                               e->item_id, (int64_t)at, (int64_t)(bodies->len - at)};
+        const int64_t row[] = {e->room_id,
+                               e->id,
+                               e->actor,
+                               e->item_id,
+                               (int64_t)at,
+                               (int64_t)(bodies->len - at),
+                               e->color == PLACES ? PLACES : ID_EVENTS_PER_MESSAGE};
         for (size_t c = 0; c < ARRAY_LEN(row); c++) {
             k->numbers[c][k->n] = row[c];
         }
@@ -247,17 +256,12 @@ static void store(struct app_raw *r)
     take_columns(r, k, &bodies);
     const int64_t oldest = loop_wall_ms(r->app->loop) - r->app->config->raw_retention;
     const struct db_arg args[] = {
-        DB_ARG_I64S(k->numbers[0], k->n),
-        DB_ARG_I64S(k->numbers[1], k->n),
-        DB_ARG_I64S(k->numbers[2], k->n),
-        DB_ARG_I64S(k->numbers[3], k->n),
-        DB_ARG_I64S(k->numbers[4], k->n),
-        DB_ARG_I64S(k->numbers[5], k->n),
-        DB_ARG_TEXTS(k->texts[0], k->n),
-        DB_ARG_TEXTS(k->texts[1], k->n),
-        DB_ARG_BYTES(buf_str(&bodies)),
-        DB_ARG_I64(id_first_of_ms(oldest)),
-        DB_ARG_I64(NAMES_MAX),
+        DB_ARG_I64S(k->numbers[0], k->n),   DB_ARG_I64S(k->numbers[1], k->n),
+        DB_ARG_I64S(k->numbers[2], k->n),   DB_ARG_I64S(k->numbers[3], k->n),
+        DB_ARG_I64S(k->numbers[4], k->n),   DB_ARG_I64S(k->numbers[5], k->n),
+        DB_ARG_I64S(k->numbers[6], k->n),   DB_ARG_TEXTS(k->texts[0], k->n),
+        DB_ARG_TEXTS(k->texts[1], k->n),    DB_ARG_BYTES(buf_str(&bodies)),
+        DB_ARG_I64(id_first_of_ms(oldest)), DB_ARG_I64(NAMES_MAX),
     };
     struct err err = {0};
     enum err_code code = buf_ok(&bodies) ? db_query(r->app->db, &store_stmt, args, ARRAY_LEN(args),
@@ -413,6 +417,36 @@ static void on_backfilled(void *ctx, enum err_code code, const struct err *err,
     loop_timer_start(&r->backfill, BACKFILL_MS, 0);
 }
 
+static void on_complete_told(void *ctx, enum err_code code, const struct err *err,
+                             const struct db_rows *rows)
+{
+    struct app_raw *r = ctx;
+    (void)err;
+    (void)rows;
+    if (code != ERR_OK) {
+        r->complete = 0; /* again, with the next timer */
+    }
+}
+
+/* The writer's mark stands still while nothing comes that is written; reparse would leave the messages behind it alone. */
+static void tell_complete(struct app_raw *r)
+{
+    static const struct db_stmt tell = {
+        .name = "app_raw_complete",
+        .sql = "UPDATE writer_mark SET complete_id = $2 WHERE node = $1::int8 AND complete_id < $2",
+    };
+    struct err err = {0};
+    if (r->spool == NULL || r->complete >= spool_last_id(r->spool)) {
+        return;
+    }
+    const int64_t id = app_complete_id(r->app);
+    const struct db_arg args[] = {DB_ARG_I64(r->app->config->node), DB_ARG_I64(id)};
+    if (id > r->complete &&
+        db_query(r->app->db, &tell, args, ARRAY_LEN(args), on_complete_told, r, &err) == ERR_OK) {
+        r->complete = id;
+    }
+}
+
 static void on_backfill_timer(void *ctx)
 {
     static const struct db_stmt mark = {
@@ -421,6 +455,9 @@ static void on_backfill_timer(void *ctx)
     };
     struct app_raw *r = ctx;
     struct err err = {0};
+    if (db_is_up(r->app->db)) {
+        tell_complete(r);
+    }
     if (!db_is_up(r->app->db) ||
         db_query(r->app->db, &mark, NULL, 0, on_backfilled, r, &err) != ERR_OK) {
         loop_timer_start(&r->backfill, BACKFILL_MS, 0);

@@ -1,13 +1,15 @@
 /* `danmakud reparse`: kept messages decoded again; events that are missing get the ids they would have had.
  *
- *   connect -> temp table -> commands -> [ page of messages -> BEGIN, COPY, ADD, AMEND, CLEAN, COMMIT ] ... -> summary
+ *   connect -> temp table -> commands -> [ page of messages -> BEGIN, COPY, ADD, AMEND, CLEAN, LATER, COMMIT ] ... -> summary
  *
  * A page is one transaction, so an interrupted run leaves whole pages behind, and running it again adds what is left. An
  * event is added unless one with its id is there, or one with its natural key within REPEAT_MS (upstream says things
  * twice), or, for a guard purchase, one that tells of the same purchase. What is added is marked EVENT_F_BACKFILLED: it
- * is in lists and figures, never in the live feed. Its minutes are counted again by the running service.
+ * is in lists and figures, never in the live feed. Its minutes are counted again by the running service. What is stored
+ * already and says something about what was added (a recall, a deletion) is looked for: LATER, AMEND_LATER.
  *
- * What the running service has yet to write is left to it: ids beyond the mark of their node, unless their message could
+ * What the running service has yet to write is left to it: ids beyond the marks of their node (the newest written; and where
+ * everything was written while nothing came that is), unless their message could
  * not be read when it came, so that the writer has nothing of it. Added here, they would be refused to the writer. */
 #include "server/app/app_priv.h"
 
@@ -18,13 +20,18 @@
 #include "collector/writer/amend_rows.h"
 #include "collector/writer/batch.h"
 #include "server/app/app_reparse.h"
+#include "server/app/app_reparse_priv.h"
 #include "server/core/assert.h"
 #include "server/core/mem.h"
 #include "server/db/db_session.h"
 
+static_assert((int)REPARSE_PLACES == (int)ID_NUMBERS_MAX * (int)ID_EVENTS_PER_MESSAGE,
+              "what app_raw keeps free");
+
 enum {
     PAGE_ROWS = 200,
-    PAGE_EVENTS = PAGE_ROWS * ID_EVENTS_PER_MESSAGE,
+    PAGE_EVENTS = PAGE_ROWS * REPARSE_PLACES,
+    LATER_ROWS = 1000,
     PAGE_BYTES = 64 << 20,
     MESSAGE_BYTES = PACK_PLAIN_MAX + 1,
     REPEAT_MS = 600000,
@@ -44,19 +51,9 @@ enum step {
     STEP_ADD,
     STEP_AMEND,
     STEP_CLEAN,
+    STEP_LATER, /* what is stored and says something about what was added */
+    STEP_AMEND_LATER,
     STEP_END,
-};
-
-struct tally {
-    uint64_t messages;
-    uint64_t unreadable; /* no body, or packed by a later release */
-    uint64_t unknown;
-    uint64_t broken;
-    uint64_t events;
-    uint64_t added;
-    uint64_t only_counted; /* of kinds that are not stored */
-    uint64_t left_out;     /* past the places of a message */
-    uint64_t unwritten;    /* the writer is not that far */
 };
 
 struct reparse {
@@ -78,6 +75,9 @@ struct reparse {
     size_t cmd;
     int64_t after;
     size_t page_n;
+    bool look_later; /* something was added that others may say something about */
+    int64_t later;   /* id that STEP_LATER has reached */
+    bool later_at_end;
     uint64_t pages;
     struct tally sum;
     struct tally one; /* of the command at hand */
@@ -103,52 +103,10 @@ static void finish(struct reparse *r, int exit_code)
 
 /* ---- what it says ---- */
 
-static void put_tally(const char *name, const struct tally *t)
-{
-    printf("%s: %llu messages, %llu events, %llu added", name, (unsigned long long)t->messages,
-           (unsigned long long)t->events, (unsigned long long)t->added);
-    const struct {
-        uint64_t n;
-        const char *what;
-    } rest[] = {
-        {t->events - t->added - t->only_counted - t->left_out - t->unwritten, "there already"},
-        {t->only_counted, "of kinds that are only counted"},
-        {t->left_out, "past the most of a message"},
-        {t->unwritten, "left to the running service"},
-        {t->unknown, "messages still without a decoder"},
-        {t->broken, "messages broken"},
-        {t->unreadable, "messages without a readable body"},
-    };
-    for (size_t i = 0; i < ARRAY_LEN(rest); i++) {
-        if (rest[i].n > 0) {
-            printf(", %llu %s", (unsigned long long)rest[i].n, rest[i].what);
-        }
-    }
-    printf("\n");
-}
-
-static void add_tally(struct tally *to, const struct tally *t)
-{
-    to->messages += t->messages;
-    to->unreadable += t->unreadable;
-    to->unknown += t->unknown;
-    to->broken += t->broken;
-    to->events += t->events;
-    to->added += t->added;
-    to->only_counted += t->only_counted;
-    to->left_out += t->left_out;
-    to->unwritten += t->unwritten;
-}
-
-static const char *cmd_name(const char *cmd)
-{
-    return *cmd != '\0' ? cmd : "(no command)";
-}
-
 static void end_command(struct reparse *r)
 {
-    put_tally(cmd_name(r->cmds[r->cmd]), &r->one);
-    add_tally(&r->sum, &r->one);
+    reparse_tally_put(reparse_cmd_name(r->cmds[r->cmd]), &r->one);
+    reparse_tally_add(&r->sum, &r->one);
     r->one = (struct tally){0};
     r->after = 0;
     if (++r->cmd < r->n_cmds) {
@@ -156,7 +114,7 @@ static void end_command(struct reparse *r)
         next(r);
         return;
     }
-    put_tally(r->opts->dry_run ? "would be in all" : "in all", &r->sum);
+    reparse_tally_put(r->opts->dry_run ? "would be in all" : "in all", &r->sum);
     if (r->sum.added > 0 && !r->opts->dry_run) {
         printf("a running service shows them within seconds, and counts their minutes again\n");
     }
@@ -169,7 +127,7 @@ static void say_progress(struct reparse *r)
     if (++r->pages % PROGRESS_PAGES == 0) {
         size_t n = clock_rfc3339(id_ts_ms(r->after), text);
         (void)fprintf(stderr, "%s: %llu messages, %llu events added, at %.*s\n",
-                      cmd_name(r->cmds[r->cmd]), (unsigned long long)r->one.messages,
+                      reparse_cmd_name(r->cmds[r->cmd]), (unsigned long long)r->one.messages,
                       (unsigned long long)r->one.added, (int)n, text);
     }
 }
@@ -194,29 +152,37 @@ static bool read_hex(struct str text, struct buf *out)
     return buf_ok(out);
 }
 
-static void take_event(struct reparse *r, int64_t id, const struct event_draft *draft)
+/* Takes the event: it lives as long as what it says. */
+static void take_amends(struct reparse *r, struct event *e)
 {
-    struct event_draft d = *draft;
-    r->one.events++;
-    if ((r->counted_kinds >> (unsigned)d.kind & 1) != 0) {
-        r->one
-            .only_counted++; /* added to the counts of their minute, they would count twice the next time */
-        return;
-    }
-    d.flags = (int16_t)(d.flags | EVENT_F_BACKFILLED);
-    struct event *e = event_new(id, &d);
-    if (e == NULL) {
-        r->one.left_out++;
-        return;
-    }
-    batch_put(&r->copy, e);
     const size_t before = r->amends.n;
-    amend_rows_add(&r->amends, e);
+    if (before < PAGE_EVENTS) {
+        amend_rows_add(&r->amends, e);
+    }
     if (r->amends.n > before) {
         r->amending[before] = e;
     } else {
         event_unref(&e);
     }
+}
+
+static void take_event(struct reparse *r, int64_t id, const struct event_draft *draft)
+{
+    struct event_draft d = *draft;
+    const bool counted = (r->counted_kinds >> (unsigned)d.kind & 1) != 0;
+    r->one.events++;
+    /* Added to the counts of its minute it would count twice the next time. */
+    r->one.only_counted += counted;
+    d.flags = (int16_t)(d.flags | EVENT_F_BACKFILLED);
+    struct event *e = event_new(id, &d);
+    if (e == NULL) {
+        r->one.left_out += !counted;
+        return;
+    }
+    if (!counted) {
+        batch_put(&r->copy, e);
+    }
+    take_amends(r, e);
 }
 
 static void clear_amends(struct reparse *r)
@@ -227,7 +193,7 @@ static void clear_amends(struct reparse *r)
     amend_rows_clear(&r->amends);
 }
 
-/* Columns: id, room_id, dict, body, the last id that may be added. */
+/* Columns: id, room_id, dict, body, the last id that may be added, places. */
 static void take_message(struct reparse *r, const struct db_rows *rows, size_t row)
 {
     struct decode_result res;
@@ -244,14 +210,15 @@ static void take_message(struct reparse *r, const struct db_rows *rows, size_t r
     r->one.unknown += res.status == DECODE_UNKNOWN;
     r->one.broken += res.status == DECODE_BROKEN;
     for (size_t i = 0; i < res.n; i++) {
-        if (i < ID_EVENTS_PER_MESSAGE && id + (int64_t)i > db_i64(rows, row, 4)) {
+        if ((int64_t)i >= db_i64(rows, row, 5)) {
+            r->one.events++;
+            r->one
+                .left_out++; /* kept by an older release: the ids may be those of another message */
+        } else if (id + (int64_t)i > db_i64(rows, row, 4)) {
             r->one.events++;
             r->one.unwritten++; /* a batch of the writer ended within the message */
-        } else if (i < ID_EVENTS_PER_MESSAGE) {
-            take_event(r, id + (int64_t)i, &res.drafts[i]);
         } else {
-            r->one.events++;
-            r->one.left_out++; /* their ids were those of another message */
+            take_event(r, id + (int64_t)i, &res.drafts[i]);
         }
     }
 }
@@ -274,8 +241,9 @@ static void take_page(struct reparse *r, const struct db_rows *rows)
         finish(r, EXIT_FAILED);
         return;
     }
-    r->step = r->copy.len > 0 ? STEP_BEGIN : STEP_PAGE;
-    if (r->copy.len == 0) {
+    r->look_later = false;
+    r->step = r->copy.len > 0 || r->amends.n > 0 ? STEP_BEGIN : STEP_PAGE;
+    if (r->step == STEP_PAGE) {
         say_progress(r);
     }
     next(r);
@@ -310,53 +278,36 @@ static void take_commands(struct reparse *r, const struct db_rows *rows)
     next(r);
 }
 
-static const struct db_stmt temp_stmt = {
-    "reparse_temp", "CREATE TEMP TABLE IF NOT EXISTS reparse_event (LIKE event) ON COMMIT DELETE "
-                    "ROWS"};
-/* guard_buy last: its other messages know the price that was paid. */
-static const struct db_stmt commands_stmt = {
-    "reparse_commands",
-    "SELECT cmd FROM command AS c WHERE ($1::text IS NULL OR cmd = $1) AND EXISTS (SELECT FROM "
-    "raw_event AS r WHERE r.cmd_id = c.cmd_id AND r.id >= $2 AND r.id < $3) "
-    "ORDER BY cmd = 'GUARD_BUY', cmd LIMIT $4"};
-#define LAST_ID                                                                                    \
-    "CASE WHEN r.reason <> 'kept' THEN 9223372036854775807 ELSE coalesce(m.last_id, 0) END"
-static const struct db_stmt page_stmt = {
-    "reparse_page",
-    "SELECT r.id, r.room_id, coalesce(r.dict, 0), r.body, " LAST_ID " FROM raw_event AS r "
-    "LEFT JOIN writer_mark AS m ON m.node = (r.id >> 16) & 63 "
-    "WHERE r.cmd_id = (SELECT cmd_id FROM command WHERE cmd = $1) AND r.id > $2 AND r.id >= $3 "
-    "AND r.id < $4 AND r.id <= " LAST_ID " ORDER BY r.id LIMIT $5"};
-/* $1, $2: how far apart in ids two messages of one thing, two of one guard purchase may be. */
-static const struct db_stmt add_stmt = {
-    "reparse_add",
-    "WITH candidate AS (SELECT p.*, p.id - lag(p.id) OVER (PARTITION BY p.room_id, p.nkey ORDER BY "
-    "p.id) AS since FROM reparse_event AS p), "
-    "fresh AS (INSERT INTO event (" BATCH_COLUMNS ") SELECT " BATCH_COLUMNS " FROM candidate AS p "
-    "WHERE (p.nkey = 0 OR ((p.since IS NULL OR p.since > $1) AND NOT EXISTS (SELECT FROM event AS "
-    "e WHERE e.room_id = p.room_id AND e.id > p.id - $1 AND e.id < p.id + $1 AND e.nkey = "
-    "p.nkey))) "
-    "AND (p.kind <> 5 OR NOT EXISTS (SELECT FROM event AS e WHERE e.room_id = p.room_id "
-    "AND e.id > p.id - $2 AND e.id < p.id + $2 AND e.kind NOT IN (1, 10, 12) AND e.kind = 5 "
-    "AND e.guard IS NOT DISTINCT FROM p.guard "
-    "AND (e.actor = p.actor OR (e.actor <= 0 AND p.actor <= 0 AND e.uname = p.uname)) "
-    "AND coalesce(e.extra ->> 'payflow_id' = p.extra ->> 'payflow_id', true))) "
-    "ORDER BY room_id, id ON CONFLICT DO NOTHING RETURNING room_id, id), "
-    "dirty AS (INSERT INTO minute_dirty (room_id, minute) SELECT DISTINCT room_id, "
-    "(((id >> 22) + 1577836800000) / 60000)::int4 FROM fresh ON CONFLICT DO NOTHING), "
-    "rev AS (UPDATE room SET rev = rev + 1 WHERE room_id IN (SELECT room_id FROM fresh)), "
-    "mark AS (INSERT INTO backfill_mark AS m (last_id) SELECT max(id) FROM fresh HAVING count(*) > "
-    "0 ON CONFLICT (one) DO UPDATE SET last_id = greatest(m.last_id, excluded.last_id)) "
-    "SELECT count(*) FROM fresh"};
 static const struct db_stmt amend_stmt = {"reparse_amend", AMEND_ROWS_SQL};
-/* What was a repeat says nothing a second time. */
-static const struct db_stmt clean_stmt = {
-    "reparse_clean", "DELETE FROM amend AS a USING reparse_event AS p WHERE a.room_id = p.room_id "
-                     "AND a.by_id = p.id AND NOT EXISTS (SELECT FROM event AS e WHERE e.room_id = "
-                     "p.room_id AND e.id = p.id)"};
 static const struct db_stmt begin_stmt = {"reparse_begin", "BEGIN"};
 static const struct db_stmt commit_stmt = {"reparse_commit", "COMMIT"};
 static const struct db_stmt rollback_stmt = {"reparse_rollback", "ROLLBACK"};
+
+static enum step step_later(struct reparse *r)
+{
+    r->later = 0;
+    return r->look_later ? STEP_LATER : STEP_END;
+}
+
+static void take_later(struct reparse *r, const struct db_rows *rows)
+{
+    const size_t n = db_rows_n(rows);
+    clear_amends(r);
+    for (size_t i = 0; i < n; i++) {
+        struct event_draft d;
+        event_draft_init(&d, (enum event_kind)db_i64(rows, i, 2), db_i64(rows, i, 1));
+        d.actor = db_i64(rows, i, 3);
+        d.item_id = db_i64(rows, i, 4);
+        d.extra = db_null(rows, i, 5) ? STR_NULL : db_text(rows, i, 5);
+        r->later = db_i64(rows, i, 0);
+        struct event *e = d.extra.len <= EVENT_EXTRA_MAX ? event_new(r->later, &d) : NULL;
+        if (e != NULL) {
+            take_amends(r, e);
+        }
+    }
+    r->later_at_end = n < LATER_ROWS;
+    r->step = r->amends.n > 0 ? STEP_AMEND_LATER : r->later_at_end ? STEP_END : STEP_LATER;
+}
 
 static void on_step(void *ctx, enum err_code code, const struct err *err,
                     const struct db_rows *rows)
@@ -382,20 +333,27 @@ static void on_step(void *ctx, enum err_code code, const struct err *err,
         take_page(r, rows);
         return;
     case STEP_BEGIN:
-        r->step = STEP_COPY;
+        r->step = r->copy.len > 0 ? STEP_COPY : STEP_AMEND;
         break;
     case STEP_COPY:
         r->step = STEP_ADD;
         break;
     case STEP_ADD:
         r->one.added += (uint64_t)db_i64(rows, 0, 0);
-        r->step = r->amends.n > 0 ? STEP_AMEND : STEP_END;
+        r->look_later = db_i64(rows, 0, 1) > 0;
+        r->step = r->amends.n > 0 ? STEP_AMEND : step_later(r);
         break;
     case STEP_AMEND:
         r->step = STEP_CLEAN;
         break;
     case STEP_CLEAN:
-        r->step = STEP_END;
+        r->step = step_later(r);
+        break;
+    case STEP_LATER:
+        take_later(r, rows);
+        break;
+    case STEP_AMEND_LATER:
+        r->step = r->later_at_end ? STEP_END : STEP_LATER;
         break;
     case STEP_END:
         say_progress(r);
@@ -412,7 +370,7 @@ static enum err_code start_page(struct reparse *r, struct err *err)
     const struct db_arg args[] = {DB_ARG_TEXT(str_of(r->cmds[r->cmd])), DB_ARG_I64(r->after),
                                   DB_ARG_I64(r->opts->from_id), DB_ARG_I64(r->opts->to_id),
                                   DB_ARG_I64(PAGE_ROWS)};
-    return db_session_exec(r->session, &page_stmt, args, ARRAY_LEN(args), on_step, r, err);
+    return db_session_exec(r->session, &reparse_page, args, ARRAY_LEN(args), on_step, r, err);
 }
 
 static enum err_code start_commands(struct reparse *r, struct err *err)
@@ -420,7 +378,7 @@ static enum err_code start_commands(struct reparse *r, struct err *err)
     const struct db_arg args[] = {r->opts->has_cmd ? DB_ARG_TEXT(r->opts->cmd) : DB_ARG_NULL,
                                   DB_ARG_I64(r->opts->from_id), DB_ARG_I64(r->opts->to_id),
                                   DB_ARG_I64(REPARSE_CMDS_MAX)};
-    return db_session_exec(r->session, &commands_stmt, args, ARRAY_LEN(args), on_step, r, err);
+    return db_session_exec(r->session, &reparse_commands, args, ARRAY_LEN(args), on_step, r, err);
 }
 
 static enum err_code start_step(struct reparse *r, struct err *err)
@@ -430,7 +388,7 @@ static enum err_code start_step(struct reparse *r, struct err *err)
                                    DB_ARG_I64((int64_t)PURCHASE_MS << ID_TIME_SHIFT)};
     switch (r->step) {
     case STEP_TEMP:
-        return db_session_exec(r->session, &temp_stmt, NULL, 0, on_step, r, err);
+        return db_session_exec(r->session, &reparse_temp, NULL, 0, on_step, r, err);
     case STEP_COMMANDS:
         return start_commands(r, err);
     case STEP_PAGE:
@@ -441,12 +399,18 @@ static enum err_code start_step(struct reparse *r, struct err *err)
         return db_session_copy(r->session, "COPY reparse_event (" BATCH_COLUMNS ") FROM STDIN",
                                buf_str(&r->copy), on_step, r, err);
     case STEP_ADD:
-        return db_session_exec(r->session, &add_stmt, apart, ARRAY_LEN(apart), on_step, r, err);
+        return db_session_exec(r->session, &reparse_add, apart, ARRAY_LEN(apart), on_step, r, err);
+    case STEP_LATER:
+        return db_session_exec(
+            r->session, &reparse_later,
+            (const struct db_arg[]){DB_ARG_I64(r->later), DB_ARG_I64(LATER_ROWS)}, 2, on_step, r,
+            err);
     case STEP_AMEND:
+    case STEP_AMEND_LATER:
         amend_rows_args(&r->amends, args);
         return db_session_exec(r->session, &amend_stmt, args, AMEND_ROWS_ARGS, on_step, r, err);
     case STEP_CLEAN:
-        return db_session_exec(r->session, &clean_stmt, NULL, 0, on_step, r, err);
+        return db_session_exec(r->session, &reparse_clean, NULL, 0, on_step, r, err);
     case STEP_END:
         return db_session_exec(r->session, r->opts->dry_run ? &rollback_stmt : &commit_stmt, NULL,
                                0, on_step, r, err);

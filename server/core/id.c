@@ -49,26 +49,33 @@ void id_gen_begin(struct id_gen *g, int64_t wall_ms)
 
 int64_t id_gen_message(struct id_gen *g, int64_t wall_ms)
 {
+    return id_gen_numbers(g, wall_ms, 1);
+}
+
+int64_t id_gen_numbers(struct id_gen *g, int64_t wall_ms, uint32_t numbers)
+{
+    uint32_t first = 0;
     int64_t ms = wall_ms < ID_EPOCH_MS ? 0 : wall_ms - ID_EPOCH_MS;
 
+    ASSERT(numbers >= 1 && numbers <= ID_NUMBERS_MAX);
     if (ms > TIME_MAX_MS) {
         ms = TIME_MAX_MS;
     }
     if (ms > g->last_ms) {
         g->last_ms = ms;
-        g->seq = 0;
     } else {
         g->clock_back += ms < g->last_ms;
-        g->seq++;
-        if (g->seq > SEQ_MAX) {
+        first = g->seq + 1;
+        if (first + numbers - 1 > SEQ_MAX) {
             g->last_ms++;
-            g->seq = 0;
+            first = 0;
             g->borrowed++;
         }
     }
+    g->seq = first + numbers - 1;
     ASSERT(g->last_ms <= TIME_MAX_MS);
     return (g->last_ms << ID_TIME_SHIFT) | ((int64_t)g->node << NODE_SHIFT) |
-           ((int64_t)g->seq << SEQ_SHIFT);
+           ((int64_t)first << SEQ_SHIFT);
 }
 
 int64_t id_ts_ms(int64_t id)

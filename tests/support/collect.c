@@ -25,14 +25,15 @@ struct collect *collect_new(unsigned n_upstreams)
     return k;
 }
 
-static void on_events(void *ctx, const struct event_draft *drafts, size_t n)
+static void on_events(void *ctx, const struct event_draft *drafts, const uint8_t *places, size_t n)
 {
     struct collect *k = ctx;
     ASSERT(n > 0);
     k->n_calls++;
     for (size_t i = 0; i < n && k->n_events < COLLECT_EVENTS_MAX; i++) {
         k->events[k->n_events++] =
-            (struct collect_event){drafts[i].room_id, drafts[i].nkey, k->n_calls};
+            (struct collect_event){drafts[i].room_id, drafts[i].nkey, k->n_calls,
+                                   places != NULL ? places[i] : (unsigned)i};
     }
     if (k->on_call) {
         k->on_call(k);

@@ -19,6 +19,7 @@ struct collect_event {
     int64_t room_id;
     int64_t nkey;
     unsigned call; /* number of the on_events call it came with */
+    unsigned place;
 };
 
 struct collect {

@@ -144,6 +144,29 @@ static void overflow_borrows(void **state)
     assert_true(id_ts_ms(id_gen_message(&g, NOW + 4)) == NOW + 4);
 }
 
+/* The numbers of one message are of one ms, whatever is left of it. */
+static void several_numbers(void **state)
+{
+    struct id_gen g;
+    struct rng r;
+    int64_t next = 0;
+
+    (void)state;
+    test_rng(&r);
+    id_gen_init(&g, 63);
+    for (unsigned i = 0; i < 100000; i++) {
+        const uint32_t n = (uint32_t)rng_between(&r, 1, ID_NUMBERS_MAX);
+        const int64_t id = id_gen_numbers(&g, NOW + i / 5000, n);
+        const int64_t last = id + n * ID_EVENTS_PER_MESSAGE - 1;
+
+        assert_true(id >= next);
+        assert_true(id_message(id) == id);
+        assert_true(id_ts_ms(last) == id_ts_ms(id) && id_node(last) == 63);
+        next = last + 1;
+    }
+    assert_true(g.borrowed > 0);
+}
+
 static void no_id_is_zero(void **state)
 {
     struct id_gen g;
@@ -253,17 +276,12 @@ static void limits_abort(void **state)
 int main(int argc, char **argv)
 {
     static const struct CMUnitTest tests[] = {
-        cmocka_unit_test(layout),
-        cmocka_unit_test(parts_of_extremes),
-        cmocka_unit_test(first_of_ms),
-        cmocka_unit_test(strictly_increasing),
-        cmocka_unit_test(clock_steps_back),
-        cmocka_unit_test(overflow_borrows),
-        cmocka_unit_test(no_id_is_zero),
-        cmocka_unit_test(seeding),
-        cmocka_unit_test(begins_behind_what_was_shown),
-        cmocka_unit_test(seeds_add_up),
-        cmocka_unit_test(limits_abort),
+        cmocka_unit_test(layout),           cmocka_unit_test(parts_of_extremes),
+        cmocka_unit_test(first_of_ms),      cmocka_unit_test(strictly_increasing),
+        cmocka_unit_test(clock_steps_back), cmocka_unit_test(overflow_borrows),
+        cmocka_unit_test(several_numbers),  cmocka_unit_test(no_id_is_zero),
+        cmocka_unit_test(seeding),          cmocka_unit_test(begins_behind_what_was_shown),
+        cmocka_unit_test(seeds_add_up),     cmocka_unit_test(limits_abort),
     };
 
     return run_tests(argc, argv, tests, ARRAY_LEN(tests));

@@ -93,8 +93,9 @@ static void start_sim(struct rig *r, const char *const *more, size_t n)
         start_sim((r), more_, ARRAY_LEN(more_));                                                   \
     } while (0)
 
-static void on_events(void *ctx, const struct event_draft *drafts, size_t n)
+static void on_events(void *ctx, const struct event_draft *drafts, const uint8_t *places, size_t n)
 {
+    (void)places;
     struct rig *r = ctx;
     for (size_t i = 0; i < n; i++) {
         const int16_t kind = drafts[i].kind;
