@@ -209,6 +209,9 @@ void gate_refuse(void *ctx, struct http_req *req, unsigned status, const char *a
     case 413:
         reply_problem(a, req, PROBLEM_BODY_TOO_LARGE, NULL);
         return;
+    case 431:
+        reply_problem(a, req, PROBLEM_HEAD_TOO_LARGE, NULL);
+        return;
     case 503:
         reply_problem(a, req, PROBLEM_OVERLOADED, NULL);
         return;

@@ -181,6 +181,7 @@ static void probe_read(void *ctx, enum err_code code, const struct err *err ATTR
         if (!db_bool(rows, 0, 0)) {
             say_reset(s, s->last_id, "too_old");
         }
+        stream_wake(s); /* gaps waited for this */
         stream_catch_up(s);
     }
     hub_serve_line(h);

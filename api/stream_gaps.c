@@ -121,8 +121,8 @@ static bool follows(const struct stream *s, int64_t room_id, bool unwanted)
 bool stream_gaps_scan(struct stream *s)
 {
     const struct gap_log *g = s->hub->gaps;
-    if (s->resume != NULL) {
-        return false; /* what it missed comes first */
+    if (s->resume != NULL || s->check_reset) {
+        return false; /* what it missed comes first, and before that whether all of it is there */
     }
     if (g->head - s->gap_next > STREAM_GAPS_SCAN) {
         return true;
@@ -139,8 +139,8 @@ bool stream_gaps_scan(struct stream *s)
 struct frame *stream_gaps_next(struct stream *s)
 {
     const struct gap_log *g = s->hub->gaps;
-    if (s->resume != NULL) {
-        return NULL; /* what it missed comes first */
+    if (s->resume != NULL || s->check_reset) {
+        return NULL; /* what it missed comes first, and before that whether all of it is there */
     }
     if (s->missed != NULL) {
         return TAKE_PTR(s->missed);

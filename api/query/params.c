@@ -291,6 +291,10 @@ bool params_finish(struct params *p, int64_t now_ms)
 bool params_resume_id(struct params *p, struct str last_event_id, int64_t *ret)
 {
     int64_t id;
+    if (params_has(p, PARAM_BACKLOG) && params_has(p, PARAM_LAST_EVENT_ID)) {
+        error_of(p, PARAM_BACKLOG, "invalid_parameter", "excludes last_event_id");
+        return false;
+    }
     if (last_event_id.len == 0) {
         *ret = params_has(p, PARAM_LAST_EVENT_ID) ? p->num[PARAM_LAST_EVENT_ID] : -1;
         return true;

@@ -71,8 +71,8 @@ void params_add(struct params *p, struct str name, struct str value);
 /* Checks what concerns several parameters and sets the range; false if there is any error. */
 MUST_CHECK bool params_finish(struct params *p, int64_t now_ms);
 
-/* The id to resume a stream from: the header of a reconnecting browser wins over what its first URL said; -1: none.
- * False: the header is no id; the error is added. */
+/* The id to resume a stream from: the header of a reconnecting browser wins over what its first URL said, be that an id or
+ * a backlog; -1: none. False: the header is no id, or the URL asks for both; the error is added. */
 MUST_CHECK bool params_resume_id(struct params *p, struct str last_event_id, int64_t *ret);
 
 static inline bool params_has(const struct params *p, enum param which)

@@ -16,7 +16,7 @@ READ = ["/api/v1/rooms", "/api/v1/rooms/{room}", "/api/v1/rooms/{room}/events", 
 STREAM = "/api/v1/events/stream"
 TICKETS = "/api/v1/stream-tickets"
 OPEN = ["/livez", "/readyz", "/openapi.yaml"]
-PAGE = ["/", "/assets/app.js", "/assets/app.css", "/assets/icon.svg"]
+PAGE = ["/", "/assets/app.js", "/assets/app.css", "/assets/icon.svg", "/favicon.ico"]
 
 
 def code_of(r, status):

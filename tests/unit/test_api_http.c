@@ -237,6 +237,7 @@ static void test_bad_requests(void **state)
         {"/api/v1/events/stream?rooms=123456", 404, "room_not_found"},
         {"/api/v1/events/stream?limit=5", 400, "unknown_parameter"},
         {"/api/v1/events/stream?last_event_id=-1", 400, "invalid_parameter"},
+        {"/api/v1/events/stream?last_event_id=5&backlog=5", 400, "invalid_parameter"},
         {"/api/v1/stats?x=1", 400, "unknown_parameter"},
         {"/api/v1/capabilities?x=1", 400, "unknown_parameter"},
         {"/api/v1/nothing", 404, "not_found"},
@@ -251,6 +252,13 @@ static void test_bad_requests(void **state)
     }
     (void)api_app_send(a, "GET", "/api/v1/events/stream", "Last-Event-ID: x\r\n");
     expect_problem(a, 400, "invalid_parameter");
+    (void)api_app_send(a, "GET", "/api/v1/events/stream?backlog=1&last_event_id=0",
+                       "Last-Event-ID: 1\r\n");
+    expect_problem(a, 400, "invalid_parameter");
+    char long_field[5100];
+    (void)snprintf(long_field, sizeof(long_field), "X-Long: %05000d\r\n", 0);
+    (void)api_app_send(a, "GET", "/livez", long_field);
+    expect_problem(a, 431, "head_too_large");
     (void)api_app_send(a, "DELETE", "/api/v1/events", "");
     expect_problem(a, 405, "method_not_allowed");
     assert_true(api_app_has_head(a, "\r\nAllow: GET, HEAD"));

@@ -155,6 +155,9 @@ static void test_backlog(void **state)
     say(f, ROOM, 1);
     expect_events(f, &c, 30, 41, ROOM);
     sse_close(&c);
+    open_at(f, &c, "?rooms=6&backlog=5", f->app.events[36]->id); /* a browser that comes back */
+    expect_events(f, &c, 37, 41, ROOM);
+    sse_close(&c);
     say(f, OTHER, 100); /* room 6 has left the ring */
     commit(f, f->app.n);
     open_at(f, &c, "?rooms=6&backlog=5", -1);
@@ -285,6 +288,26 @@ static void test_database_away(void **state)
     sse_close(&c);
 }
 
+static void lose(struct fixture *f, int64_t room_id, int64_t from_ms)
+{
+    const struct span gap = {.room_id = room_id,
+                             .source = SPAN_LINK,
+                             .from_ms = from_ms,
+                             .to_ms = SPAN_OPEN,
+                             .cause = STR("peer_reset")};
+    api_gap(f->app.api, &gap);
+}
+
+static void expect_gap(struct fixture *f, struct sse_client *c, int64_t from_ms)
+{
+    char text[40];
+    sse_next(&f->app, c);
+    assert_string_equal(c->event, "gap");
+    assert_string_equal(c->id, "");
+    (void)snprintf(text, sizeof(text), "\"from_ms\":%lld,", (long long)from_ms);
+    assert_non_null(strstr(c->data, text));
+}
+
 static void test_reset(void **state)
 {
     struct fixture *f = *state;
@@ -293,10 +316,12 @@ static void test_reset(void **state)
     commit(f, 200);
     db_fake_drop_events(f->db, f->app.events[99]->id); /* retention */
     open_at(f, &c, "", f->app.events[50]->id);
+    lose(f, ROOM, API_APP_NOW); /* known at once, but told behind the reset */
     sse_next(&f->app, &c);
     assert_string_equal(c.event, "reset");
     assert_string_equal(c.id, "");
     assert_non_null(strstr(c.data, "too_old"));
+    expect_gap(f, &c, API_APP_NOW);
     expect_events(f, &c, 100, 200, 0); /* what is there still comes */
     sse_close(&c);
     open_at(f, &c, "", f->app.events[100]->id);
@@ -702,26 +727,6 @@ static void test_resume_cut_at_every_turn(void **state)
         (void)teardown(state);
         (void)setup(state);
     }
-}
-
-static void lose(struct fixture *f, int64_t room_id, int64_t from_ms)
-{
-    const struct span gap = {.room_id = room_id,
-                             .source = SPAN_LINK,
-                             .from_ms = from_ms,
-                             .to_ms = SPAN_OPEN,
-                             .cause = STR("peer_reset")};
-    api_gap(f->app.api, &gap);
-}
-
-static void expect_gap(struct fixture *f, struct sse_client *c, int64_t from_ms)
-{
-    char text[40];
-    sse_next(&f->app, c);
-    assert_string_equal(c->event, "gap");
-    assert_string_equal(c->id, "");
-    (void)snprintf(text, sizeof(text), "\"from_ms\":%lld,", (long long)from_ms);
-    assert_non_null(strstr(c->data, text));
 }
 
 /* Many rooms are lost in one turn of the loop: the streams are looked through once, and each is told those of its rooms. */
