@@ -80,7 +80,7 @@ class Recorder:
     def options(self, path, **kw):
         return self.request("OPTIONS", path, **kw)
 
-    def sse(self, path, count, timeout=60, **kw):
+    def sse(self, path, count, timeout=180, **kw):
         """Reads a stream until `count` events with data came (control events count), then leaves. Their list; for an
         answer that is no stream, the answer."""
         with self.session.get(self.base + path, stream=True, timeout=timeout, **kw) as r:

@@ -74,6 +74,7 @@ class Service:
         self.life += 1
         env = {k: v for k, v in os.environ.items() if not k.startswith(("DANMAKUD_", "LD_PRELOAD"))}
         env.update(self.clock.env())
+        harness.LOGS[self.log_path()] = "danmakud"
         with open(self.log_path() + ".out", "wb") as out, open(self.log_path(), "wb") as log:
             self.proc = subprocess.Popen(self.argv, stdout=out, stderr=log, env=env, stdin=subprocess.DEVNULL)
         self.base_url = None
@@ -94,7 +95,7 @@ class Service:
         assert self.proc is None or self.proc.poll() is None, \
             f"danmakud ended by itself with {self.proc.returncode}, see {self.log_path()}"
 
-    def wait_ready(self, timeout=90):
+    def wait_ready(self, timeout=300):
         def ready():
             self.check_alive()
             return self.base()
@@ -115,7 +116,7 @@ class Service:
         self.kills += 1
         self._gone()
 
-    def stop(self, timeout=40):
+    def stop(self, timeout=300):
         """SIGTERM. Before it was ready it may die of the signal: it has nothing to save then."""
         self.check_alive()
         was_ready = self.base() is not None
@@ -128,7 +129,7 @@ class Service:
         assert code == 0 or (code == 1 and told) or (not was_ready and code == -signal.SIGTERM), f"SIGTERM: exit {code}"
 
     def metrics(self):
-        return requests.get(self.base() + "/metrics", timeout=20).text
+        return requests.get(self.base() + "/metrics", timeout=120).text
 
     def metric(self, name):
         total = 0.0

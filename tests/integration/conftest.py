@@ -1,6 +1,7 @@
 """Fixtures of the integration tests. One PostgreSQL for all, a fresh database for each test."""
 import itertools
 import os
+import signal
 import sys
 
 import pytest
@@ -15,6 +16,33 @@ except ImportError:
     recorder = None
 
 NUMBER = itertools.count(1)
+LIMIT_S = int(20 * harness.TIMEOUT)  # of one test; none needs a tenth of it
+
+
+@pytest.hookimpl(hookwrapper=True)
+def pytest_runtest_protocol(item):
+    """A test that hangs fails where it stands."""
+    def expired(_signal, _frame):
+        raise AssertionError(f"{item.name} took more than {LIMIT_S} s")
+    harness.LOGS.clear()
+    before = signal.signal(signal.SIGALRM, expired)
+    signal.alarm(LIMIT_S)
+    yield
+    signal.alarm(0)
+    signal.signal(signal.SIGALRM, before)
+
+
+@pytest.hookimpl(hookwrapper=True)
+def pytest_runtest_makereport(item, call):
+    """A failure shows the ends of the logs: elsewhere they are gone when somebody asks for them."""
+    outcome = yield
+    report = outcome.get_result()
+    if report.failed and hasattr(report.longrepr, "addsection"):
+        for title, text in harness.log_tails():
+            report.longrepr.addsection(title, text)
+        pg = getattr(item, "funcargs", {}).get("postgres")
+        if pg is not None:
+            report.longrepr.addsection("PostgreSQL", pg.tail())
 
 
 @pytest.fixture(scope="session")

@@ -24,7 +24,20 @@ BUILD = os.environ.get("DANMAKUD_BUILD") or os.path.join(os.path.dirname(__file_
 DANMAKUD = os.path.abspath(os.path.join(BUILD, "server/app/danmakud"))
 SIM = os.path.abspath(os.path.join(BUILD, "tests/sim/danmakud-sim"))
 RECORDED_LINES = 200  # of a stream, for the contract
-TIMEOUT = float(os.environ.get("DANMAKUD_TEST_TIMEOUT", "60"))
+TIMEOUT = float(os.environ.get("DANMAKUD_TEST_TIMEOUT", "180"))  # nobody waits that long but a test that fails
+
+
+LOGS = {}  # path -> what it is: the logs of what the running test has started, shown when it fails
+
+
+def log_tails(n=40):
+    """(title, text) of each log."""
+    for path, title in list(LOGS.items()):
+        try:
+            with open(path, encoding="utf-8", errors="replace") as f:
+                yield f"{title} {path}", "".join(f.readlines()[-n:])
+        except OSError as e:
+            yield title, str(e)
 
 
 def wait_for(what, check, timeout=TIMEOUT, every=0.05):
@@ -79,6 +92,13 @@ class Postgres:
         log.close()
         wait_for("PostgreSQL to accept connections", self._accepts)
 
+    def tail(self, n=30):
+        try:
+            with open(os.path.join(self.dir, "log"), encoding="utf-8", errors="replace") as f:
+                return "".join(f.readlines()[-n:])
+        except OSError as e:
+            return str(e)
+
     def _accepts(self):
         try:
             psycopg.connect(self.url("postgres"), connect_timeout=2).close()
@@ -104,7 +124,7 @@ class Postgres:
         """SIGINT fast, SIGQUIT immediate."""
         if self.proc and self.proc.poll() is None:
             self.proc.send_signal(how)
-            self.proc.wait(30)
+            self.proc.wait(TIMEOUT)
 
     def _each_process(self, which):
         """The postmaster and its children; each of them is a process group of its own."""
@@ -139,6 +159,7 @@ class Program:
         self.out = self.log + ".out"
         self.stdout = open(self.out, "wb")
         self.stderr = open(self.log, "wb")
+        LOGS[self.log] = os.path.basename(argv[0])
         self.proc = subprocess.Popen(argv, stdout=self.stdout, stderr=self.stderr, env=env, stdin=subprocess.DEVNULL)
         self.ready_line = None
         try:
@@ -175,7 +196,7 @@ class Program:
         self.proc.kill()
         self.proc.wait()
 
-    def stop(self, timeout=30):
+    def stop(self, timeout=TIMEOUT):
         """SIGTERM; the exit code."""
         if self.running():
             self.proc.send_signal(signal.SIGTERM)
@@ -343,7 +364,7 @@ class Sim(Program):
     def n_recorded(self):
         return sum(self.recorded().values())
 
-    def stop(self, timeout=30):
+    def stop(self, timeout=TIMEOUT):
         code = super().stop(timeout)
         shutil.rmtree(self.control_dir, ignore_errors=True)
         return code

@@ -244,12 +244,12 @@ def test_paused_rooms(sim, danmakud, rows, postgres, database):
     settled(d, rows, s)
     a, b = s.rooms
     token = subprocess.run([harness.DANMAKUD, "token", "add", "boss", "--scopes=admin,read,stream", "--database-url",
-                            postgres.url(database)], capture_output=True, text=True, timeout=60, check=True, env=ENV).stdout.strip()
+                            postgres.url(database)], capture_output=True, text=True, timeout=harness.TIMEOUT, check=True, env=ENV).stdout.strip()
     auth = {"Authorization": f"Bearer {token}"}
     wait_for("the token", lambda: d.get("/api/v1/rooms", headers=auth).status_code == 200)
 
     def pause(paused):
-        r = requests.patch(f"{d.base}/api/v1/rooms/{a}", json={"paused": paused}, headers=auth, timeout=60)
+        r = requests.patch(f"{d.base}/api/v1/rooms/{a}", json={"paused": paused}, headers=auth, timeout=harness.TIMEOUT)
         assert r.status_code == 200, r.text
     stream = Stream(d.base, f"?rooms={a}", headers=auth)
     pause(True)

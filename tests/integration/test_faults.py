@@ -20,16 +20,16 @@ def test_database_stopped_and_started_again(sim, danmakud, rows, postgres):
     live = harness.Stream(d.base)
     wait_for("some rows", lambda: d.metric("danmakud_rows_written_total") > 100)
     postgres.stop(signal.SIGQUIT)
-    wait_for("/readyz to say so", lambda: requests.get(d.base + "/readyz", timeout=5).status_code == 503)
+    wait_for("/readyz to say so", lambda: requests.get(d.base + "/readyz", timeout=harness.TIMEOUT).status_code == 503)
     before = len(live.events)
     wait_for("the live feed to go on", lambda: len(live.events) > before + 3000)
-    assert requests.get(d.base + "/livez", timeout=5).status_code == 200
+    assert requests.get(d.base + "/livez", timeout=harness.TIMEOUT).status_code == 200
     r = d.get("/api/v1/rooms/%d/events?limit=5" % s.rooms[0])
     assert r.status_code == 200, "the newest of a room come from the ring"
     r = d.get("/api/v1/events?since=1h&order=asc&limit=5")
     assert r.status_code == 503 and r.json()["code"] == "database_unavailable" and "Retry-After" in r.headers
     postgres.start()
-    wait_for("/readyz", lambda: requests.get(d.base + "/readyz", timeout=5).status_code == 200)
+    wait_for("/readyz", lambda: requests.get(d.base + "/readyz", timeout=harness.TIMEOUT).status_code == 200)
     s.pause()
     drained(d, s)
     assert stored(rows) == s.recorded()
@@ -46,7 +46,7 @@ def test_database_hangs(sim, danmakud, rows, postgres):
     try:
         r = d.get("/api/v1/events?since=1h&order=asc&limit=5")
         assert r.status_code == 503 and r.json()["code"] in ("query_timeout", "database_unavailable")
-        assert requests.get(d.base + "/livez", timeout=5).status_code == 200
+        assert requests.get(d.base + "/livez", timeout=harness.TIMEOUT).status_code == 200
         received = d.metric("danmakud_events_published_total")
         wait_for("events to go on", lambda: d.metric("danmakud_events_published_total") > received + 300)
     finally:
@@ -72,10 +72,10 @@ def test_backends_killed_again_and_again(sim, danmakud, rows, postgres):
 
 def test_sigterm_under_load(sim, danmakud, rows):
     s = sim("--rooms", "20", "--rate", "5000")
-    d = danmakud(*s.args_for_rooms())
+    d = danmakud("--shutdown-deadline", "60s", *s.args_for_rooms())
     live = harness.Stream(d.base)
     wait_for("events", lambda: len(live.events) > 2000)
-    assert d.stop(timeout=10) == 0
+    assert d.stop() == 0
     live.join(harness.TIMEOUT)
     s.pause()
     # Every event that a client saw is stored; every stored event was sent, once.

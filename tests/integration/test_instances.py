@@ -31,7 +31,7 @@ class Private(harness.Program):
         self.base = self.ready_line.split(": ", 1)[1]
 
     def ready(self):
-        return requests.get(self.base + "/readyz", timeout=5).status_code == 200
+        return requests.get(self.base + "/readyz", timeout=harness.TIMEOUT).status_code == 200
 
 
 ENV = {k: v for k, v in os.environ.items() if not k.startswith("DANMAKUD_")}
@@ -79,7 +79,7 @@ def test_a_private_server_that_dies_is_started_again(place, tmp_path):
             wait_for("the database to be back", d.ready)
             wait_for("danmakud to say so", lambda: "the private PostgreSQL runs again" in d.log_text())
         assert "the private PostgreSQL has ended" in d.log_text()
-        metrics = requests.get(d.base + "/metrics", timeout=5).text
+        metrics = requests.get(d.base + "/metrics", timeout=harness.TIMEOUT).text
         assert "danmakud_private_postgres_restarts_total 2" in metrics
     finally:
         assert d.stop() == 0

@@ -65,9 +65,9 @@ def test_multiset_at_full_speed(sim, danmakud, rows):
     """200,000 events over 100 rooms as fast as the sockets take them."""
     s = sim("--rooms", "100", "--speed", "max", "--count", "200000")
     d = danmakud(*s.args_for_rooms())
-    wait_for("the simulator to hand over 200,000 events", s.done, timeout=240)
-    wait_for("everything received", lambda: d.metric("danmakud_events_published_total") >= s.n_recorded(), timeout=240)
-    wait_for("everything written", lambda: d.metric("danmakud_unwritten_events") == 0, timeout=240)
+    wait_for("the simulator to hand over 200,000 events", s.done, timeout=4 * harness.TIMEOUT)
+    wait_for("everything received", lambda: d.metric("danmakud_events_published_total") >= s.n_recorded(), timeout=4 * harness.TIMEOUT)
+    wait_for("everything written", lambda: d.metric("danmakud_unwritten_events") == 0, timeout=4 * harness.TIMEOUT)
     want, have = s.recorded(), stored(rows)
     have = Counter({k: v for k, v in have.items()})
     assert sum(want.values()) >= 200000

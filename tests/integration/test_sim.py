@@ -755,7 +755,7 @@ def test_usage():
     for bad in (["--nope"], ["--rooms", "x"], ["--rooms"], ["--mix", "a=1"], ["--listen", "nowhere"], ["--steady=1"],
                 ["--fault", "kind=x"], ["--room-ids", "1,x"], ["--count", "5", "--slow", "drop"],
                 ["--log-level", "loud"], ["--control", "ftp:x"]):
-        run = subprocess.run([str(PROGRAM), *bad], capture_output=True, text=True, timeout=20)
+        run = subprocess.run([str(PROGRAM), *bad], capture_output=True, text=True, timeout=120)
         assert run.returncode == 2 and run.stderr.startswith("danmakud-sim: "), bad
         assert run.stdout == ""
 

@@ -28,7 +28,7 @@ def test_connects_and_receives(sim_of, tmp_path, library, transport):
     # These libraries understand heartbeat replies of version 1 only.
     s = sim_of("--http", 0, "--ws", "127.0.0.1:0", "--wss", "127.0.0.1:0", "--tls-dir", tmp_path / "tls", "--reply-ver", 1,
                "--full", "--rate", 200, "--rooms", 1)
-    r = subprocess.run(["node", str(SCRIPT), library, transport, s.ready["http"], "1001", "300"], cwd=WHERE, timeout=60,
+    r = subprocess.run(["node", str(SCRIPT), library, transport, s.ready["http"], "1001", "300"], cwd=WHERE, timeout=300,
                        env={**os.environ, "NODE_EXTRA_CA_CERTS": s.ready["ca"]}, capture_output=True, text=True, check=False)
     seen = json.loads(r.stdout.splitlines()[-1])
     assert r.returncode == 0, seen

@@ -36,7 +36,7 @@ class Site:
         if self.cookie:
             headers["Cookie"] = self.cookie
         return requests.request(kw.pop("method", "GET"), f"{self.url}{path}{'?' + query if query else ''}",
-                                headers=headers, timeout=kw.pop("timeout", 20), **kw)
+                                headers=headers, timeout=kw.pop("timeout", 120), **kw)
 
     def get(self, path, query=""):
         r = self.raw(path, query)
@@ -76,7 +76,7 @@ def web(sim_of, tmp_path):
 
 
 def auth(s, room, token, uid=0, buvid=BUVID, host=None):
-    return danmaku.Client(host or s.host, room, uid=uid, key=token, buvid=buvid, timeout=20)
+    return danmaku.Client(host or s.host, room, uid=uid, key=token, buvid=buvid, timeout=120)
 
 
 # --- who asks ------------------------------------------------------------------------------------------------------
@@ -127,7 +127,7 @@ def test_token_lets_in_on_every_transport_of_the_list(web, tmp_path):
     assert 200 <= len(info["token"]) <= 260 and len(info["host_list"]) == 3
     for h in info["host_list"]:
         for host in (f"{h['host']}:{h['port']}", f"ws://{h['host']}:{h['ws_port']}/sub", f"wss://{h['host']}:{h['wss_port']}/sub"):
-            c = danmaku.Client(host, 1003, key=info["token"], buvid=BUVID, ca=s.ready["ca"], timeout=20)
+            c = danmaku.Client(host, 1003, key=info["token"], buvid=BUVID, ca=s.ready["ca"], timeout=120)
             assert c.frames[0][3] == danmaku.AUTH_REPLY
             c.close()
     conf = s.site.data("/room/v1/Danmu/getConf", "room_id=1003&platform=pc&player=web")
@@ -176,7 +176,7 @@ def test_public_host_is_in_the_list_and_the_certificate(web):
 def test_https(web):
     s = web("--https")
     assert s.ready["http"].startswith("https://127.0.0.1:")
-    get = functools.partial(requests.get, s.ready["http"] + "/x/web-interface/nav", timeout=20)
+    get = functools.partial(requests.get, s.ready["http"] + "/x/web-interface/nav", timeout=120)
     assert get(verify=s.ready["ca"]).json()["code"] == -101
     with pytest.raises(requests.exceptions.SSLError):
         get()
@@ -354,7 +354,7 @@ def test_limit(web):
 def test_strict_wants_a_browser(web):
     s = web("--http-strict")
     assert s.site.get(NAV)["code"] == -101
-    assert requests.get(s.site.url + NAV, timeout=20).json()["code"] == -352
+    assert requests.get(s.site.url + NAV, timeout=120).json()["code"] == -352
     with socket.create_connection(s.site.url.removeprefix("http://").split(":")) as raw:
         raw.sendall(f"GET {NAV} HTTP/1.1\r\nHost: x\r\nUser-Agent: {USER_AGENT}\r\nReferer: x\r\nCookie: a=1\r\nCookie: b=2\r\n"
                     "Connection: close\r\n\r\n".encode())

@@ -149,7 +149,7 @@ def test_other_wrong_answers(wss):
     """What the library does not mind, byte by byte."""
     s = wss("--fault", "kind=ws_answer,what=extension", "--fault", "kind=ws_answer,what=long,times=2",
             "--fault", "kind=ws_answer,what=redirect", "--fault", "kind=ws_answer,what=reset")
-    ws = websocket.create_connection(s.url, timeout=10, sslopt={"ca_certs": s.ca})
+    ws = websocket.create_connection(s.url, timeout=120, sslopt={"ca_certs": s.ca})
     assert ws.headers["sec-websocket-extensions"] == "permessage-deflate"
     ws.close()
     for _ in range(2):
@@ -187,7 +187,7 @@ REQUEST = (b"GET /sub HTTP/1.1\r\nHost: %s\r\nUpgrade: websocket\r\nConnection: 
 def tls_socket(s, session=None, ca=None, name="127.0.0.1"):
     context = tls_socket.context.setdefault(s, ssl.create_default_context(cafile=ca or s.ca))
     host, port = s.address.split(":")
-    raw = socket.create_connection((host, int(port)), timeout=10)
+    raw = socket.create_connection((host, int(port)), timeout=120)
     return context.wrap_socket(raw, server_hostname=name, session=session)
 
 
@@ -362,7 +362,7 @@ def frame(first, payload, mask=True):
                                   b"\x82\xff" + struct.pack(">Q", 1 << 40) + b"mask"])
 def test_clients_that_make_no_sense(link, junk):
     s = link("--rooms", 1)
-    ws = websocket.create_connection(s.url, timeout=10, sslopt={"ca_certs": s.ca})
+    ws = websocket.create_connection(s.url, timeout=120, sslopt={"ca_certs": s.ca})
     ws.sock.sendall(junk)
     s.do(f"wait gone {WAIT_MS}")
     assert s.stats()["bad_packets"] == 1
@@ -375,7 +375,7 @@ def test_clients_that_make_no_sense(link, junk):
 def test_requests_that_make_no_sense(sim_of, junk):
     s = sim_of("--ws", "127.0.0.1:0")
     host, port = s.ready["ws"].split(":")
-    with socket.create_connection((host, int(port)), timeout=10) as sock:
+    with socket.create_connection((host, int(port)), timeout=120) as sock:
         sock.sendall(junk)
         s.do(f"wait gone {WAIT_MS}")
     wait_for("the refusal", lambda: s.stats()["bad_packets"] == 1)

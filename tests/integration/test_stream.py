@@ -113,7 +113,7 @@ def test_clients_that_stall_or_vanish_hurt_nobody(sim, danmakud):
     live.join(120)
     got = ids(live)
     assert len(got) == 40000 and got == sorted(set(got))
-    assert requests.get(d.base + "/livez", timeout=5).status_code == 200
+    assert requests.get(d.base + "/livez", timeout=harness.TIMEOUT).status_code == 200
     for c in stalled[:10]:
         c.close()
     # One of the stalled wakes up, far behind the ring: it is served from the database, with nothing left out.
@@ -128,7 +128,7 @@ def test_clients_that_stall_or_vanish_hurt_nobody(sim, danmakud):
 
 def test_too_many_streams(sim, danmakud):
     d = danmakud("--max-streams", "3")
-    held = [requests.get(d.base + "/api/v1/events/stream", stream=True, timeout=30) for _ in range(3)]
+    held = [requests.get(d.base + "/api/v1/events/stream", stream=True, timeout=harness.TIMEOUT) for _ in range(3)]
     r = d.get("/api/v1/events/stream")
     assert r.status_code == 503 and r.json()["code"] == "too_many_streams" and "Retry-After" in r.headers
     for h in held:

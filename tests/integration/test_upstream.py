@@ -11,6 +11,7 @@ import brotli
 import pytest
 import requests
 
+import harness
 from harness import wait_for
 
 
@@ -70,19 +71,19 @@ def test_a_device_id_that_cannot_be_written_holds_up_no_stop(web, danmakud, tmp_
     d = danmakud(*args_for(s), record=False)
     wait_for("events", lambda: d.metric("danmakud_events_published_total") > 20)
     client = requests.Session()
-    assert client.get(d.base + "/livez", timeout=5).status_code == 200
+    assert client.get(d.base + "/livez", timeout=harness.TIMEOUT).status_code == 200
     d.signal(signal.SIGTERM)
 
     def closed():
         try:
-            client.get(d.base + "/livez", timeout=1)
+            client.get(d.base + "/livez", timeout=harness.TIMEOUT)
         except requests.ConnectionError:
             return True
         return False
     # HTTP lets go of its connections after collector, writer and spool have closed.
     wait_for("the stop to get to HTTP", closed)
     with open(fifo, "rb"):
-        assert d.proc.wait(30) == 0, d.tail()
+        assert d.proc.wait(harness.TIMEOUT) == 0, d.tail()
 
 
 def test_after_a_ban_nothing_is_asked_and_live_rooms_go_on(web, danmakud, tmp_path):
@@ -179,7 +180,7 @@ class FrontHandler(http.server.BaseHTTPRequestHandler):
 
     def do_GET(self):
         keep = {k: v for k, v in self.headers.items() if k.lower() in ("user-agent", "referer", "cookie")}
-        r = requests.get(self.server.site + self.path, headers=keep, timeout=20)
+        r = requests.get(self.server.site + self.path, headers=keep, timeout=harness.TIMEOUT)
         accepted = self.headers.get("Accept-Encoding", "")
         how = ("br", "gzip")[len(self.server.how) % 2]
         assert how in accepted, accepted

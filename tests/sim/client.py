@@ -129,7 +129,7 @@ class Client:
     """Blocking, one connection. frames: every header received, for tests that look at framing.
     packets_per_message: of a websocket, how many packets were in each message."""
 
-    def __init__(self, host, room, protover=3, uid=0, key="", buvid="", heartbeat_body=b"", auth=True, timeout=30,
+    def __init__(self, host, room, protover=3, uid=0, key="", buvid="", heartbeat_body=b"", auth=True, timeout=120,
                  auth_body=None, receive_buffer=None, ca=None, origin=ORIGIN, user_agent=USER_AGENT):
         if "://" in host:
             self.link = WebSocket(host, timeout, ca, origin, user_agent)

@@ -7,6 +7,7 @@
 #include "server/core/mem.h"
 #include "tests/support/frames.h"
 #include "tests/support/loop_until.h"
+#include "tests/support/patience.h"
 
 enum { TURNS_MAX = 3000 };
 
@@ -127,13 +128,14 @@ bool collect_is(struct collect *k, int64_t room_id, const char *state)
 bool collect_until(struct collect *k, bool (*is)(struct collect *k, const void *arg),
                    const void *arg)
 {
-    for (unsigned i = 0; i < TURNS_MAX; i++) {
-        if (is(k, arg)) {
-            return true;
+    struct patience p = {0};
+    while (!is(k, arg)) {
+        if (!patience_left(&p, TURNS_MAX)) {
+            return false;
         }
         collect_turns(k, 1);
     }
-    return false;
+    return true;
 }
 
 struct wanted {

@@ -210,6 +210,9 @@ void http_client_shut(struct http_client *c)
 
 void http_client_stop_reading(struct http_client *c)
 {
+    const int bytes =
+        65536; /* fixed: how far the system lets a buffer grow differs between machines */
+    (void)setsockopt(c->fd, SOL_SOCKET, SO_RCVBUF, &bytes, sizeof bytes);
     c->reading = false;
     want(c);
 }

@@ -10,12 +10,14 @@
 
 #include "server/core/buf.h"
 #include "server/loop/loop.h"
+#include "tests/support/patience.h"
 
 /* Turns the loop, waiting for I/O in between, until cond holds; the test fails if that does not happen. */
 enum { HTTP_WAIT_TURNS = 3000 };
 #define HTTP_WAIT(l, cond)                                                                         \
     do {                                                                                           \
-        for (unsigned turn_ = 0; turn_ < HTTP_WAIT_TURNS && !(cond); turn_++) {                    \
+        struct patience patience_ = {0};                                                           \
+        while (!(cond) && patience_left(&patience_, HTTP_WAIT_TURNS)) {                            \
             http_client_turn(l);                                                                   \
         }                                                                                          \
         assert_true(cond);                                                                         \

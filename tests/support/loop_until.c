@@ -2,6 +2,8 @@
 
 #include <poll.h>
 
+#include "tests/support/patience.h"
+
 /* Blocks outside the loop, so that no callback can run between the wait and the look at the flag. */
 static void wait_for_io(struct loop *l)
 {
@@ -16,7 +18,12 @@ static void wait_for_io(struct loop *l)
 
 bool loop_run_until(struct loop *l, const bool *flag, unsigned max_turns)
 {
-    for (unsigned i = 0; i < max_turns && !*flag; i++) {
+    struct patience p = {0};
+
+    for (unsigned i = 0; !*flag; i++) {
+        if (max_turns < LOOP_UNTIL_SURE ? i >= max_turns : !patience_left(&p, max_turns)) {
+            break;
+        }
         bool more = loop_turn(l);
 
         if (!more || *flag) {

@@ -5,6 +5,7 @@
 #include "server/core/assert.h"
 #include "server/core/mem.h"
 #include "tests/support/loop_until.h"
+#include "tests/support/patience.h"
 #include "tests/support/test.h"
 
 enum { LOG_MAX = 64 << 20 };
@@ -243,7 +244,8 @@ void rig_turn(struct net_rig *r)
 
 static bool until_holds(struct net_rig *r, const struct buf *b, const char *text)
 {
-    for (int i = 0; i < RIG_TURNS; i++) {
+    struct patience p = {0};
+    while (patience_left(&p, RIG_TURNS)) {
         if (b->len > 0 && memmem(b->data, b->len, text, strlen(text))) {
             return true;
         }
@@ -264,7 +266,8 @@ bool rig_until_got(struct net_rig *r, const char *text)
 
 bool rig_until_got_len(struct net_rig *r, size_t n)
 {
-    for (int i = 0; i < RIG_TURNS && r->got.len < n; i++) {
+    struct patience p = {0};
+    while (r->got.len < n && patience_left(&p, RIG_TURNS)) {
         rig_turn(r);
     }
     return r->got.len >= n;

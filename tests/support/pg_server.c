@@ -17,10 +17,10 @@
 #include <libpq-fe.h>
 
 #include "server/core/mem.h"
+#include "tests/support/patience.h"
 #include "tests/support/pg_server_priv.h"
 
-/* LIMIT: about a minute for a start or an end on a busy machine. */
-enum { READY_TRIES = 12000, STEP_MS = 5 };
+enum { STEP_MS = 5 };
 
 struct pg_server {
     char dir[PG_PATH_BYTES];  /* "/tmp/dmpg.XXXXXX": data/, the socket, log */
@@ -85,7 +85,8 @@ static void launch(struct pg_server *s)
 /* False: the server ended instead of becoming ready. */
 static bool wait_ready(struct pg_server *s)
 {
-    for (int i = 0; i < READY_TRIES; i++) {
+    struct patience p = {0};
+    while (patience_left(&p, 0)) {
         if (PQping(s->conninfo) == PQPING_OK) {
             return true;
         }
@@ -239,8 +240,9 @@ void pg_server_stop(struct pg_server *s, enum pg_server_stop how)
     }
     s->postmaster = 0;
     /* Backends outlive a killed postmaster until they notice. */
-    for (int i = 0; pg_signal_all(s->data, 0) > 0; i++) {
-        if (i == READY_TRIES) {
+    struct patience p = {0};
+    while (pg_signal_all(s->data, 0) > 0) {
+        if (!patience_left(&p, 0)) {
             pg_die("backends do not end");
         }
         pause_ms(STEP_MS);
@@ -339,7 +341,8 @@ int64_t pg_server_i64(const char *conninfo, const char *sql)
 
 void pg_server_wait(const char *conninfo, const char *sql)
 {
-    for (int i = 0; i < 4000; i++) {
+    struct patience p = {0};
+    while (patience_left(&p, 0)) {
         char *text = pg_server_text(conninfo, sql);
         bool yes = text && text[0] == 't';
 

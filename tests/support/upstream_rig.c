@@ -5,6 +5,7 @@
 #include "server/core/log.h"
 #include "server/core/mem.h"
 #include "tests/support/loop_until.h"
+#include "tests/support/patience.h"
 
 enum { LOG_MAX = 1 << 20, TURNS_MAX = 20000, TICK_MS = 100, QUIET_TURNS = 4 };
 
@@ -220,7 +221,8 @@ void upr_turns(struct upstream_rig *f, unsigned n)
 void upr_wait(struct upstream_rig *f)
 {
     unsigned quiet = 0;
-    for (unsigned i = 0; i < TURNS_MAX && f->n_told < f->n_asked; i++) {
+    struct patience p = {0};
+    while (f->n_told < f->n_asked && patience_left(&p, TURNS_MAX)) {
         quiet = turn(f) ? 0 : quiet + 1;
         if (quiet >= QUIET_TURNS) {
             clock_fake_advance(&f->clock, TICK_MS);

@@ -8,6 +8,7 @@
 #include "server/core/mem.h"
 #include "server/db/migrate.h"
 #include "tests/support/loop_until.h"
+#include "tests/support/patience.h"
 #include "tests/support/test.h"
 
 struct pending {
@@ -138,7 +139,7 @@ struct writer_opts writer_rig_opts(struct writer_rig *r)
         .batch_bytes = 1 << 20,
         .batch_age_ms = 5,
         /* A fake clock runs faster than the server answers. */
-        .timeout_ms = r->faked ? 3600000 : 10000,
+        .timeout_ms = r->faked ? 3600000 : 60000,
         .source = {.fetch = fetch, .committed = on_committed, .ctx = r},
         .on_mark = on_mark,
         .ctx = r,
@@ -246,18 +247,20 @@ void writer_rig_turn(struct writer_rig *r)
 
 bool writer_rig_until(struct writer_rig *r, bool (*is)(struct writer_rig *r))
 {
-    for (unsigned i = 0; i < RIG_TURNS; i++) {
-        if (is(r)) {
-            return true;
+    struct patience p = {0};
+    while (!is(r)) {
+        if (!patience_left(&p, RIG_TURNS)) {
+            return false;
         }
         writer_rig_turn(r);
     }
-    return is(r);
+    return true;
 }
 
 bool writer_rig_until_state(struct writer_rig *r, enum writer_state state)
 {
-    for (unsigned i = 0; i < RIG_TURNS && writer_state(r->w) != state; i++) {
+    struct patience p = {0};
+    while (writer_state(r->w) != state && patience_left(&p, RIG_TURNS)) {
         writer_rig_turn(r);
     }
     return writer_state(r->w) == state;
@@ -328,9 +331,9 @@ static bool backend_waits(struct writer_rig *r, const char *event)
 
 void writer_rig_add_until_waits(struct writer_rig *r, const char *event)
 {
-    const int64_t start_ms = clock_mono_ms(clock_system());
+    struct patience p = {0};
     while (!backend_waits(r, event)) {
-        if (clock_mono_ms(clock_system()) - start_ms > RIG_WAIT_MS) {
+        if (!patience_left(&p, 0)) {
             fail_msg("the backend never waits for %s", event);
         }
         /* The server's own processes hear of a changed setting when they get to it: a commit may be sooner. */

@@ -19,7 +19,7 @@
 #include "server/stats/stats.h"
 #include "tests/support/pg_server.h"
 
-enum { RIG_EVENTS_MAX = 400000, RIG_TURNS = 6000, RIG_NODE = 7, RIG_WAIT_MS = 60000 };
+enum { RIG_EVENTS_MAX = 400000, RIG_TURNS = 6000, RIG_NODE = 7 };
 
 struct writer_rig {
     char conninfo[PG_SERVER_CONNINFO_BYTES];
@@ -72,7 +72,7 @@ void writer_rig_check(struct writer_rig *r, size_t n_parked);
 int64_t writer_rig_i64(struct writer_rig *r, const char *sql);
 
 /* Turns until the writer's backend waits for this event of pg_stat_activity; adds ten events whenever all are written, as
- * a commit before the wait began goes through. Fails after RIG_WAIT_MS. */
+ * a commit before the wait began goes through. Fails when tests/support/patience.h is used up. */
 void writer_rig_add_until_waits(struct writer_rig *r, const char *event);
 /* From now on COMMIT naps before it does anything (wait event PgSleep); NULL: no more. */
 void writer_rig_nap_commits(struct writer_rig *r, const char *seconds);

@@ -45,14 +45,14 @@ static void start(struct fixture *f, size_t ring)
     struct db_opts opts = {.conninfo = f->conninfo,
                            .pool = 2,
                            .max_queue = 100,
-                           .connect_timeout_ms = 5000,
-                           .timeout_ms = 10000,
+                           .connect_timeout_ms = 60000,
+                           .timeout_ms = 60000,
                            .max_result_bytes = 16 << 20,
                            .application_name = "test_api_db"};
     struct db_session_opts session = {.conninfo = f->conninfo,
                                       .application_name = "test_api_db",
-                                      .connect_timeout_ms = 5000,
-                                      .timeout_ms = 10000,
+                                      .connect_timeout_ms = 60000,
+                                      .timeout_ms = 60000,
                                       .on_up = on_up,
                                       .on_down = on_down};
     api_app_init(&f->app, ring);
@@ -561,7 +561,8 @@ static void test_resume_over_a_restart(void **state)
             commit(f, f->app.n);
         }
         bool got = false;
-        for (unsigned t = 0; t < HTTP_WAIT_TURNS && !(got = sse_try(&f->app, &c)); t++) {
+        struct patience p = {0};
+        while (!(got = sse_try(&f->app, &c)) && patience_left(&p, HTTP_WAIT_TURNS)) {
             clock_fake_advance(&f->app.clock, 10);
             http_client_turn(f->app.loop);
         }
@@ -587,7 +588,8 @@ static void test_server_stops(void **state)
     assert_non_null(strstr(f->app.body, "database_unavailable"));
     assert_int_equal(api_app_get(&f->app, "/api/v1/rooms/6/events?limit=200"), 200);
     pg_server_restart(server);
-    for (unsigned t = 0; t < HTTP_WAIT_TURNS && !db_is_up(f->db); t++) {
+    struct patience p = {0};
+    while (!db_is_up(f->db) && patience_left(&p, HTTP_WAIT_TURNS)) {
         clock_fake_advance(&f->app.clock, 50); /* its tries are spaced */
         http_client_turn(f->app.loop);
     }

@@ -106,6 +106,17 @@ static void expect_events(struct fixture *f, struct sse_client *c, size_t from, 
     }
 }
 
+static size_t n_beats(const struct sse_client *c)
+{
+    const struct str in = http_client_received(c->http);
+    size_t n = 0;
+    for (const char *p = in.ptr;
+         (p = memmem(p, (size_t)(in.ptr + in.len - p), ": hb\n\n", 6)) != NULL; p++) {
+        n++;
+    }
+    return n;
+}
+
 static void expect_nothing(struct fixture *f, struct sse_client *c)
 {
     turns(f, QUIET_TURNS);
@@ -136,9 +147,9 @@ static void test_live(void **state)
     sse_close(&all);
     sse_close(&one);
     turns(f, QUIET_TURNS);
-    for (int i = 0; i < 3;
-         i++) { /* to nobody: the first send provokes a reset, the next one sees it */
-        say(f, OTHER, 1);
+    struct patience p = {0};
+    while (stats_get(f->app.stats, STAT_STREAMS) > 0 && patience_left(&p, 100)) {
+        say(f, OTHER, 1); /* to nobody: the first send provokes a reset, the next one sees it */
         turns(f, QUIET_TURNS);
     }
     assert_int_equal(stats_get(f->app.stats, STAT_STREAMS), 0);
@@ -257,9 +268,7 @@ static void test_hole(void **state)
     open_at(f, &c, "", f->app.events[99]->id);
     expect_nothing(f, &c);
     clock_fake_advance(&f->app.clock, 16000);
-    turns(f, QUIET_TURNS);
-    assert_non_null(
-        memmem(http_client_received(c.http).ptr, http_client_received(c.http).len, ": hb\n\n", 6));
+    HTTP_WAIT(f->app.loop, n_beats(&c) > 0);
     commit(f, 180);
     clock_fake_advance(&f->app.clock, 1000);
     say(f, ROOM, 3);
@@ -349,7 +358,8 @@ static void expect_body(struct fixture *f, struct sse_client *c, size_t from, si
         newest--;
     }
     (void)snprintf(last, sizeof(last), "\nid: %lld\n", (long long)f->app.events[newest]->id);
-    for (unsigned i = 0; i < 20000 && end == NULL; i++) {
+    struct patience p = {0};
+    while (end == NULL && patience_left(&p, 20000)) {
         clock_fake_advance(&f->app.clock, 10); /* it may wait for the database at a hole */
         http_client_turn(f->app.loop);
         struct str in = http_client_received(c->http);
@@ -434,7 +444,8 @@ static void test_stalled_client(void **state)
     commit(f, N);
     open_at(f, &c, "", f->app.events[0]->id);
     http_client_stop_reading(c.http);
-    for (int i = 0; i < 1000 && stats_get(f->app.stats, STAT_STREAM_STALLED) == 0; i++) {
+    struct patience p = {0};
+    while (stats_get(f->app.stats, STAT_STREAM_STALLED) == 0 && patience_left(&p, 1000)) {
         turns(f, QUIET_TURNS);
         clock_fake_advance(&f->app.clock, HUB_STALLED_MS / 2);
     }
@@ -492,7 +503,7 @@ static void test_skipping_many(void **state)
         clock_fake_advance(&f->app.clock, 10); /* ticks, but no heartbeat yet */
         turns(f, QUIET_TURNS);
     }
-    assert_true(sse_try(&f->app, &c[0]));
+    sse_next(&f->app, &c[0]);
     for (size_t i = 0; i < N; i++) {
         sse_close(&c[i]);
     }
@@ -504,17 +515,12 @@ static void test_heartbeat_and_rotation(void **state)
     struct fixture *f = *state;
     struct sse_client c;
     open_at(f, &c, "", -1);
-    for (int i = 0; i < 3; i++) {
+    for (size_t i = 1; i <= 3; i++) {
         clock_fake_advance(&f->app.clock, HUB_HEARTBEAT_MS);
+        HTTP_WAIT(f->app.loop, n_beats(&c) >= i);
         turns(f, QUIET_TURNS);
+        assert_int_equal(n_beats(&c), i);
     }
-    struct str in = http_client_received(c.http);
-    size_t beats = 0;
-    for (const char *p = in.ptr;
-         (p = memmem(p, (size_t)(in.ptr + in.len - p), ": hb\n\n", 6)) != NULL; p++) {
-        beats++;
-    }
-    assert_int_equal(beats, 3);
     struct http_reply r;
     clock_fake_advance(&f->app.clock, 29 * 60000);
     turns(f, QUIET_TURNS);
@@ -535,11 +541,11 @@ static void test_too_many(void **state)
     assert_int_equal(api_app_get(&f->app, STREAM), 503);
     assert_non_null(strstr(f->app.body, "too_many_streams"));
     sse_close(&c[0]);
-    for (int i = 0; i < 3; i++) {
-        turns(f, QUIET_TURNS);
+    struct patience p = {0};
+    while (stats_get(f->app.stats, STAT_STREAMS) > 1 && patience_left(&p, 100)) {
         say(f, ROOM, 1);
+        turns(f, QUIET_TURNS);
     }
-    turns(f, QUIET_TURNS);
     open_at(f, &c[2], "", -1);
     sse_close(&c[1]);
     sse_close(&c[2]);
@@ -565,7 +571,8 @@ static void test_many(void **state)
     for (size_t i = 0; i < N; i++) {
         for (size_t k = 101 + i; k < f->app.n; k++) {
             bool got = false;
-            for (unsigned t = 0; t < HTTP_WAIT_TURNS && !(got = sse_try(&f->app, &c[i])); t++) {
+            struct patience p = {0};
+            while (!(got = sse_try(&f->app, &c[i])) && patience_left(&p, HTTP_WAIT_TURNS)) {
                 clock_fake_advance(&f->app.clock, 10);
                 http_client_turn(f->app.loop);
             }
@@ -640,13 +647,12 @@ static void test_many_resume(void **state)
         open_at(f, &all[i].sse, all[i].all ? "" : "?rooms=6", f->app.events[0]->id);
     }
     turns(f, QUIET_TURNS);
+    HTTP_WAIT(f->app.loop, db_fake_n_coverage(f->db) >= HUB_RESUMES_MAX);
     assert_int_equal(db_fake_n_coverage(f->db), HUB_RESUMES_MAX);
     assert_int_equal(stats_get(f->app.stats, STAT_STREAM_RESUMES_WAITING), N - HUB_RESUMES_MAX);
     clock_fake_advance(&f->app.clock, HUB_HEARTBEAT_MS);
-    turns(f, QUIET_TURNS);
     for (size_t i = 0; i < N; i++) { /* those who wait are not left without a sign */
-        struct str in = http_client_received(all[i].sse.http);
-        assert_non_null(memmem(in.ptr, in.len, ": hb\n\n", 6));
+        HTTP_WAIT(f->app.loop, n_beats(&all[i].sse) > 0);
     }
     db_fake_up(f->db, false); /* what is under way fails; nobody asks */
     db_fake_hold(f->db, false);
@@ -657,7 +663,8 @@ static void test_many_resume(void **state)
     assert_in_range(stats_get(f->app.stats, STAT_STREAM_RESUME_RETRIES), HUB_RESUMES_MAX, 10);
     db_fake_up(f->db, true);
     bool done = false;
-    for (int t = 0; t < HTTP_WAIT_TURNS && !done; t++) {
+    struct patience p = {0};
+    for (int t = 0; !done && patience_left(&p, HTTP_WAIT_TURNS); t++) {
         if (t % 50 == 25) {
             db_fake_fail(f->db, ERR_FULL);
         }
@@ -863,7 +870,8 @@ static void test_everybody_sees_everything(void **state)
         if (!all[i].open) {
             walker_step(f, &all[i], &rng);
         }
-        for (int t = 0; t < HTTP_WAIT_TURNS && all[i].seen <= last; t++) {
+        struct patience p = {0};
+        while (all[i].seen <= last && patience_left(&p, HTTP_WAIT_TURNS)) {
             clock_fake_advance(&f->app.clock, 20);
             http_client_turn(f->app.loop);
             walker_take(f, &all[i]);

@@ -9,10 +9,11 @@
 #include "server/loop/loop.h"
 #include "server/stats/stats.h"
 #include "tests/support/loop_until.h"
+#include "tests/support/patience.h"
 #include "tests/support/pg_server.h"
 #include "tests/support/run.h"
 
-enum { TURNS = 3000 }; /* up to half a minute */
+enum { TURNS = 3000 };
 
 static struct pg_server *server;
 static char conninfo[PG_SERVER_CONNINFO_BYTES]; /* database with the functions below */
@@ -48,8 +49,8 @@ static const struct db_stmt failing = {"raise", "SELECT raise($1)"};
 static const struct db_opts defaults = {
     .pool = 2,
     .max_queue = 100,
-    .connect_timeout_ms = 5000,
-    .timeout_ms = 20000,
+    .connect_timeout_ms = 60000,
+    .timeout_ms = 90000,
     .max_result_bytes = 1 << 20,
     .application_name = "test_db",
 };
@@ -101,7 +102,8 @@ static void one_turn(struct fixture *f)
 /* Until both connections are up. */
 static void wait_complete(struct fixture *f)
 {
-    for (int i = 0; i < TURNS && stats_get(f->stats, STAT_DB_CONNECTIONS) < 2; i++) {
+    struct patience p = {0};
+    while (stats_get(f->stats, STAT_DB_CONNECTIONS) < 2 && patience_left(&p, TURNS)) {
         one_turn(f);
     }
     assert_int_equal(stats_get(f->stats, STAT_DB_CONNECTIONS), 2);
@@ -113,7 +115,8 @@ static void wait_asleep(struct fixture *f)
     static const char sql[] = "SELECT count(*) FROM pg_stat_activity"
                               " WHERE application_name = 'test_db' AND wait_event = 'PgSleep'";
 
-    for (int i = 0; i < TURNS && pg_server_i64(conninfo, sql) != 1; i++) {
+    struct patience p = {0};
+    while (pg_server_i64(conninfo, sql) != 1 && patience_left(&p, 0)) {
         one_turn(f);
     }
     assert_int_equal(pg_server_i64(conninfo, sql), 1);
@@ -528,8 +531,8 @@ static void test_server_hangs(void **state)
     struct answer a[4];
 
     (void)state;
-    opts.timeout_ms = 1500;
-    opts.connect_timeout_ms = 500;
+    opts.timeout_ms = 3000;
+    opts.connect_timeout_ms = 1500;
     open_up(&f, &opts);
     wait_complete(&f);
     pg_server_pause(server);
@@ -538,7 +541,8 @@ static void test_server_hangs(void **state)
     assert_int_equal(a[0].code, ERR_TIMEOUT);
     assert_true(loop_run_until(f.loop, &f.down, TURNS));
     /* The idle connection is given up with the one that got no answer. */
-    for (int i = 0; i < TURNS && stats_get(f.stats, STAT_DB_CONNECTIONS) > 0; i++) {
+    struct patience p = {0};
+    while (stats_get(f.stats, STAT_DB_CONNECTIONS) > 0 && patience_left(&p, TURNS)) {
         one_turn(&f);
     }
     assert_int_equal(stats_get(f.stats, STAT_DB_CONNECTIONS), 0);
@@ -608,6 +612,8 @@ static void test_idle_backends_killed(void **state)
     open_up(&f, &defaults);
     wait_complete(&f);
     pg_server_sql(conninfo, TERMINATE);
+    pg_server_wait(conninfo, "SELECT count(*) = 0 FROM pg_stat_activity WHERE application_name = "
+                             "'test_db'"); /* both are gone before we see the first go */
     assert_true(loop_run_until(f.loop, &f.down, TURNS));
     assert_true(loop_run_until(f.loop, &f.up, TURNS));
     assert_works(&f);

@@ -9,10 +9,11 @@
 #include "server/loop/loop.h"
 #include "server/stats/stats.h"
 #include "tests/support/loop_until.h"
+#include "tests/support/patience.h"
 #include "tests/support/pg_server.h"
 #include "tests/support/run.h"
 
-enum { TURNS = 3000 }; /* up to half a minute */
+enum { TURNS = 3000 };
 
 static struct pg_server *server;
 static char conninfo[PG_SERVER_CONNINFO_BYTES];
@@ -49,8 +50,8 @@ static const struct db_stmt insert = {"insert", "INSERT INTO line (id) VALUES ($
 
 static const struct db_session_opts defaults = {
     .application_name = "test_session",
-    .connect_timeout_ms = 5000,
-    .timeout_ms = 20000,
+    .connect_timeout_ms = 60000,
+    .timeout_ms = 90000,
 };
 
 static void on_up(void *ctx)
@@ -189,7 +190,8 @@ static void assert_works(struct fixture *f)
 /* Turns the loop until SQL from outside gives `expected`. */
 static void wait_sql(struct fixture *f, const char *sql, int64_t expected)
 {
-    for (int i = 0; i < TURNS && pg_server_i64(conninfo, sql) != expected; i++) {
+    struct patience p = {0};
+    while (pg_server_i64(conninfo, sql) != expected && patience_left(&p, 0)) {
         one_turn(f);
     }
     assert_int_equal(pg_server_i64(conninfo, sql), expected);
@@ -467,7 +469,8 @@ static void test_server_stops(void **state)
     pg_server_stop(server, PG_STOP_IMMEDIATE);
     assert_int_equal(finish(&f), ERR_UNAVAILABLE);
     assert_true(loop_run_until(f.loop, &f.down, TURNS));
-    for (int i = 0; i < TURNS && stats_get(f.stats, STAT_DB_CONNECT_FAILURES) < 2; i++) {
+    struct patience p = {0};
+    while (stats_get(f.stats, STAT_DB_CONNECT_FAILURES) < 2 && patience_left(&p, TURNS)) {
         one_turn(&f);
     }
     assert_int_equal(f.n_downs, 1); /* told once, however often a try fails */
@@ -500,8 +503,8 @@ static void test_server_hangs(void **state)
     struct fixture f;
 
     (void)state;
-    opts.timeout_ms = 1500;
-    opts.connect_timeout_ms = 500;
+    opts.timeout_ms = 3000;
+    opts.connect_timeout_ms = 1500;
     lines(&b, 0, 10000, 1000);
     open_up(&f, &opts);
     assert_int_equal(exec(&f, &begin, 0), ERR_OK);
@@ -509,7 +512,8 @@ static void test_server_hangs(void **state)
     start_copy(&f, COPY_LINE, buf_str(&b));
     assert_int_equal(finish(&f), ERR_TIMEOUT);
     assert_true(loop_run_until(f.loop, &f.down, TURNS));
-    for (int i = 0; i < TURNS && stats_get(f.stats, STAT_DB_CONNECT_FAILURES) < 1; i++) {
+    struct patience p = {0};
+    while (stats_get(f.stats, STAT_DB_CONNECT_FAILURES) < 1 && patience_left(&p, TURNS)) {
         one_turn(&f);
     }
     assert_int_equal(f.n_downs, 1);
@@ -529,7 +533,7 @@ static void test_statement_takes_too_long(void **state)
     struct fixture f;
 
     (void)state;
-    opts.timeout_ms = 2000;
+    opts.timeout_ms = 3000;
     open_up(&f, &opts);
     start_exec(&f, &nap, 0);
     assert_lost_and_back(&f, ERR_TIMEOUT);
@@ -544,7 +548,7 @@ static void test_lock_is_not_given(void **state)
     struct fixture f;
 
     (void)state;
-    opts.timeout_ms = 2000;
+    opts.timeout_ms = 3000;
     pg_client_sql(holder, "BEGIN; LOCK TABLE line");
     open_up(&f, &opts);
     start_copy(&f, COPY_LINE, STR("1\tx\n"));
@@ -561,7 +565,7 @@ static void test_silent_in_transaction(void **state)
     struct fixture f;
 
     (void)state;
-    opts.timeout_ms = 2000;
+    opts.timeout_ms = 3000;
     open_up(&f, &opts);
     assert_int_equal(exec(&f, &begin, 0), ERR_OK);
     assert_int_equal(exec(&f, &insert, 1), ERR_OK);

@@ -10,6 +10,7 @@
 #include "server/loop/loop.h"
 #include "server/stats/stats.h"
 #include "tests/support/loop_until.h"
+#include "tests/support/patience.h"
 #include "tests/support/pg_server.h"
 #include "tests/support/run.h"
 
@@ -167,7 +168,8 @@ static void on_loaded(void *ctx, enum err_code code, const struct err *err)
 
 static void turn_until_up(struct world *w)
 {
-    for (int i = 0; i < 2000 && !db_is_up(w->db); i++) {
+    struct patience p = {0};
+    while (!db_is_up(w->db) && patience_left(&p, 0)) {
         bool never = false;
         assert_false(loop_run_until(w->loop, &never, 1));
     }
@@ -181,8 +183,8 @@ static void start(struct world *w, bool with_source, const int64_t *config, size
         .conninfo = w->conninfo,
         .pool = 2,
         .max_queue = 100,
-        .connect_timeout_ms = 5000,
-        .timeout_ms = 10000,
+        .connect_timeout_ms = 60000,
+        .timeout_ms = 60000,
         .max_result_bytes = 16 << 20,
         .application_name = "test_fleet",
     };
@@ -301,7 +303,8 @@ static struct fleet_info info(struct world *w, int64_t number)
 
 static void turn_until_in(struct world *w, size_t n)
 {
-    for (int i = 0; i < 1000 && w->n_in != n; i++) {
+    struct patience p = {0};
+    while (w->n_in != n && patience_left(&p, 0)) {
         bool never = false;
         assert_false(loop_run_until(w->loop, &never, 1));
     }
@@ -311,7 +314,8 @@ static void turn_until_in(struct world *w, size_t n)
 /* sql gives a count. */
 static void turn_until_sql(struct world *w, const char *sql)
 {
-    for (int i = 0; i < 4000; i++) {
+    struct patience p = {0};
+    for (int i = 0; patience_left(&p, 4000); i++) {
         bool never = false;
         if (i % 20 == 0 && pg_server_i64(w->conninfo, sql) == 1) {
             return;
@@ -507,7 +511,8 @@ static void database_away(void **state)
     start(w, false, config, 1, 5);
     assert_int_equal(add(w, 1003, (struct fleet_change){0}), ERR_OK);
     pg_server_stop(server, PG_STOP_IMMEDIATE);
-    for (int i = 0; i < 1000 && db_is_up(w->db); i++) {
+    struct patience p = {0};
+    while (db_is_up(w->db) && patience_left(&p, 0)) {
         bool never = false;
         assert_false(loop_run_until(w->loop, &never, 1));
     }
@@ -517,7 +522,8 @@ static void database_away(void **state)
     fleet_configure(w->fleet, more, 2, 5,
                     false); /* the file is another matter: it is there, and read again at start */
     turn_until_in(w, 3);
-    for (int i = 0; i < 1000 && stats_get(w->stats, STAT_FLEET_STORE_FAILED) == 0; i++) {
+    p = (struct patience){0};
+    while (stats_get(w->stats, STAT_FLEET_STORE_FAILED) == 0 && patience_left(&p, 0)) {
         bool never = false;
         assert_false(loop_run_until(w->loop, &never, 1));
     }

@@ -12,6 +12,7 @@
 #include "tests/sim/sim_options.h"
 #include "tests/sim/sim_server.h"
 #include "tests/support/loop_until.h"
+#include "tests/support/patience.h"
 #include "tests/support/run.h"
 #include "tests/support/tmp.h"
 
@@ -169,7 +170,8 @@ static int teardown(void **state)
 static bool until(struct rig *r, bool (*is)(struct rig *r, int64_t n), int64_t n)
 {
     const bool never = false;
-    for (int i = 0; i < TURNS_MAX; i++) {
+    struct patience p = {0};
+    while (patience_left(&p, TURNS_MAX)) {
         if (is(r, n)) {
             return true;
         }

@@ -12,6 +12,7 @@
 #include "server/loop/loop.h"
 #include "server/stats/stats.h"
 #include "tests/support/loop_until.h"
+#include "tests/support/patience.h"
 #include "tests/support/pg_server.h"
 #include "tests/support/run.h"
 
@@ -88,7 +89,8 @@ static bool is_closed(void *ctx)
 static void until_of(struct fixture *f, bool (*is)(void *ctx), void *ctx)
 {
     const bool never = false;
-    for (int i = 0; i < TURNS && !is(ctx); i++) {
+    struct patience p = {0};
+    while (!is(ctx) && patience_left(&p, TURNS)) {
         assert_false(loop_run_until(f->loop, &never, 1));
     }
     assert_true(is(ctx));
@@ -118,8 +120,8 @@ static int setup(void **state)
     const struct db_opts opts = {.conninfo = f->conninfo,
                                  .pool = 2,
                                  .max_queue = 100,
-                                 .connect_timeout_ms = 5000,
-                                 .timeout_ms = 10000,
+                                 .connect_timeout_ms = 60000,
+                                 .timeout_ms = 60000,
                                  .max_result_bytes = 16 << 20,
                                  .application_name = "test_session_store"};
     f->db = db_new(f->loop, &opts, f->stats);

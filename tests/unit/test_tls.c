@@ -13,6 +13,7 @@
 #include "tests/sim/sim_cert.h"
 #include "tests/sim/sim_tls.h"
 #include "tests/support/net_rig.h"
+#include "tests/support/patience.h"
 #include "tests/support/run.h"
 #include "tests/support/tmp.h"
 
@@ -190,7 +191,8 @@ static int teardown(void **state)
 
 static bool until_plain(struct server *s, size_t n)
 {
-    for (int i = 0; i < RIG_TURNS && s->plain.len < n; i++) {
+    struct patience p = {0};
+    while (s->plain.len < n && patience_left(&p, RIG_TURNS)) {
         rig_turn(s->r);
     }
     return s->plain.len >= n;
@@ -198,7 +200,8 @@ static bool until_plain(struct server *s, size_t n)
 
 static bool until_state(struct server *s, enum sim_tls_state state)
 {
-    for (int i = 0; i < RIG_TURNS && s->state != state; i++) {
+    struct patience p = {0};
+    while (s->state != state && patience_left(&p, RIG_TURNS)) {
         rig_turn(s->r);
     }
     return s->state == state;
@@ -379,7 +382,8 @@ static void large(void **state)
     serve(s, (struct str){big, BIG});
     size_t n = 0;
     assert_true(rig_until_log(s->r, "open"));
-    for (int i = 0; i < RIG_TURNS && n < BIG; i++) {
+    struct patience p = {0};
+    while (n < BIG && patience_left(&p, RIG_TURNS)) {
         rig_turn(s->r);
         n = s->r->log.len - 5 - s->r->n_data * (sizeof "piece:\n" - 1);
     }
@@ -587,7 +591,8 @@ static void sessions_are_bounded(void **state)
 
 static bool until_request(struct server *s)
 {
-    for (int i = 0; i < RIG_TURNS && !ws_head_len(buf_str(&s->plain), 0); i++) {
+    struct patience p = {0};
+    while (!ws_head_len(buf_str(&s->plain), 0) && patience_left(&p, RIG_TURNS)) {
         rig_turn(s->r);
     }
     return s->plain.len > 0;
