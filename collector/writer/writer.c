@@ -131,7 +131,7 @@ static void batch_committed(struct writer *w)
 static enum step step_after(const struct writer *w)
 {
     if (w->park_id != 0) {
-        return w->step == STEP_LOCK ? STEP_PARK : STEP_SET;
+        return w->step == STEP_LOCK ? STEP_PARK : STEP_COMMIT;
     }
     if (w->step == STEP_LOCK && w->rewound) {
         return STEP_REWIND;
@@ -142,7 +142,7 @@ static enum step step_after(const struct writer *w)
     if (w->step <= STEP_COPY && w->counts.n > 0) {
         return STEP_COUNT;
     }
-    return w->step <= STEP_COUNT && w->amends.n > 0 ? STEP_AMEND : STEP_SET;
+    return w->step <= STEP_COUNT && w->amends.n > 0 ? STEP_AMEND : STEP_COMMIT;
 }
 
 static void on_step(void *ctx, enum err_code code, const struct err *err,
@@ -173,9 +173,6 @@ static void on_step(void *ctx, enum err_code code, const struct err *err,
     case STEP_MARK:
         on_mark(w, rows);
         return;
-    case STEP_BEGIN:
-        w->step = STEP_LOCK;
-        break;
     case STEP_LOCK:
         if (db_rows_n(rows) != 1 || db_i64(rows, 0, 0) != w->committed) {
             writer_fence(w, db_rows_n(rows) == 1 ? db_i64(rows, 0, 0) : -1);
@@ -192,9 +189,6 @@ static void on_step(void *ctx, enum err_code code, const struct err *err,
     case STEP_AMEND:
     case STEP_PARK:
         w->step = step_after(w);
-        break;
-    case STEP_SET:
-        w->step = STEP_COMMIT;
         break;
     case STEP_COMMIT:
         batch_committed(w);
@@ -272,7 +266,7 @@ static void on_fetched(void *ctx, struct event **events, size_t n)
         return;
     }
     w->begun_ms = loop_now_ms(w->loop);
-    w->step = STEP_BEGIN;
+    w->step = STEP_LOCK;
     writer_proceed(w);
 }
 

@@ -15,25 +15,26 @@
 #include "server/db/db_session.h"
 #include "server/loop/loop.h"
 
-/* One step is in flight at a time. A transaction is BEGIN, LOCK, (REWIND,) COPY and COUNT (or PARK), SET, COMMIT;
- * whatever fails, the mark in the database is the truth, and the source gives everything behind it again. */
+/* One step is in flight at a time. A transaction is LOCK, (REWIND,) COPY and COUNT (or PARK), COMMIT; each is a round
+ * trip in which the database waits for us, so BEGIN goes with the first and the mark with the last of them.
+ * Whatever fails, the mark in the database is the truth, and the source gives everything behind it again. */
 enum step {
-    STEP_NONE,  /* nothing in flight: connecting, idle, or waiting */
-    STEP_NODE,  /* is the node number ours? */
-    STEP_MARK,  /* where to go on */
-    STEP_FETCH, /* the source is asked */
-    STEP_BEGIN,
-    STEP_LOCK,   /* the mark must be where we left it */
+    STEP_NONE,   /* nothing in flight: connecting, idle, or waiting */
+    STEP_NODE,   /* is the node number ours? */
+    STEP_MARK,   /* where to go on */
+    STEP_FETCH,  /* the source is asked */
+    STEP_LOCK,   /* BEGIN; the mark must be where we left it */
     STEP_REWIND, /* the batch reaches into minutes that are rolled up: they are counted again */
     STEP_COPY,
-    STEP_COUNT, /* kinds that are not stored */
-    STEP_AMEND, /* what its events say about earlier ones */
-    STEP_PARK,  /* one row that PostgreSQL refuses, kept aside with the reason */
-    STEP_SET,
-    STEP_COMMIT,
+    STEP_COUNT,  /* kinds that are not stored */
+    STEP_AMEND,  /* what its events say about earlier ones */
+    STEP_PARK,   /* one row that PostgreSQL refuses, kept aside with the reason */
+    STEP_COMMIT, /* the mark, and COMMIT */
     STEP_ROLLBACK,
     STEP_UNLOCK, /* fenced: the node number is given back */
 };
+
+enum { WRITER_SCRIPT_BYTES = 160 };
 
 struct writer {
     struct loop *loop;
@@ -71,9 +72,10 @@ struct writer {
     size_t batch_n;
     size_t n_stored; /* of the batch; the rest is only counted */
     struct amend_rows amends;
-    struct kind_count counts; /* of the rest */
-    bool batch_full;          /* the source probably has more */
-    bool rewound;             /* its transaction takes the roll-up's mark back */
+    struct kind_count counts;         /* of the rest */
+    bool batch_full;                  /* the source probably has more */
+    bool rewound;                     /* its transaction takes the roll-up's mark back */
+    char script[WRITER_SCRIPT_BYTES]; /* of the step in flight */
     struct buf copy;
     int64_t begun_ms;
     int64_t park_id; /* this event was refused alone and is parked next; 0 none */

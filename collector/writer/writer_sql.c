@@ -1,4 +1,7 @@
 /* The statements of the writer's steps. */
+#include <stdarg.h>
+#include <stdio.h>
+
 #include "collector/writer/batch.h"
 #include "collector/writer/writer_priv.h"
 #include "server/core/assert.h"
@@ -7,6 +10,18 @@ static enum err_code exec(struct writer *w, const struct db_stmt *stmt, const st
                           size_t n, struct err *err)
 {
     return db_session_exec(w->session, stmt, args, n, w->on_step, w, err);
+}
+
+/* Numbers only: they are written into the text. */
+ATTR_PRINTF(3, 4)
+static enum err_code script(struct writer *w, struct err *err, const char *fmt, ...)
+{
+    va_list args;
+    va_start(args, fmt);
+    const int n = vsnprintf(w->script, sizeof(w->script), fmt, args);
+    va_end(args);
+    ASSERT(n > 0 && n < WRITER_SCRIPT_BYTES);
+    return db_session_script(w->session, w->script, w->on_step, w, err);
 }
 
 static enum err_code start_count(struct writer *w, struct err *err)
@@ -48,18 +63,12 @@ enum err_code writer_start_step(struct writer *w, struct err *err)
         "writer_mark",
         "WITH made AS (INSERT INTO writer_mark (node, last_id, alive_ms) VALUES ($1::int8, 0, $2) "
         "ON CONFLICT DO NOTHING) SELECT last_id FROM writer_mark WHERE node = $1::int8 FOR UPDATE"};
-    static const struct db_stmt begin = {"writer_begin", "BEGIN"};
-    static const struct db_stmt lock = {
-        "writer_lock", "SELECT last_id FROM writer_mark WHERE node = $1::int8 FOR UPDATE"};
     /* Also when it changes nothing it locks the mark: a roll-up that runs is waited for, the next one waits for us. */
     static const struct db_stmt rewind = {
         "writer_rewind", "UPDATE rollup_mark SET minute = least(minute, $1::int8::int4)"};
     static const struct db_stmt park = {"writer_park",
                                         "INSERT INTO parked_event (id, node, at_ms, reason, line) "
                                         "VALUES ($1, $2::int8, $3, $4, $5) ON CONFLICT DO NOTHING"};
-    static const struct db_stmt set = {
-        "writer_set", "UPDATE writer_mark SET last_id = $2, alive_ms = $3 WHERE node = $1::int8"};
-    static const struct db_stmt commit = {"writer_commit", "COMMIT"};
     static const struct db_stmt rollback = {"writer_rollback", "ROLLBACK"};
 
     const struct db_arg me = DB_ARG_I64(w->opts.node);
@@ -69,10 +78,9 @@ enum err_code writer_start_step(struct writer *w, struct err *err)
         return exec(w, &node, (const struct db_arg[]){DB_ARG_I64(WRITER_LOCK_CLASS), me}, 2, err);
     case STEP_MARK:
         return exec(w, &mark, (const struct db_arg[]){me, now}, 2, err);
-    case STEP_BEGIN:
-        return exec(w, &begin, NULL, 0, err);
     case STEP_LOCK:
-        return exec(w, &lock, &me, 1, err);
+        return script(w, err, "BEGIN; SELECT last_id FROM writer_mark WHERE node = %u FOR UPDATE",
+                      w->opts.node);
     case STEP_REWIND: {
         const struct db_arg minute = DB_ARG_I64(writer_first_minute(w));
         return exec(w, &rewind, &minute, 1, err);
@@ -89,12 +97,11 @@ enum err_code writer_start_step(struct writer *w, struct err *err)
                                             DB_ARG_TEXT(((struct str){w->reason, w->reason_len})),
                                             DB_ARG_BYTES(buf_str(&w->copy))},
                     5, err);
-    case STEP_SET:
-        return exec(w, &set,
-                    (const struct db_arg[]){me, DB_ARG_I64(w->batch[w->batch_n - 1]->id), now}, 3,
-                    err);
     case STEP_COMMIT:
-        return exec(w, &commit, NULL, 0, err);
+        return script(w, err,
+                      "UPDATE writer_mark SET last_id = %lld, alive_ms = %lld WHERE node = %u; "
+                      "COMMIT",
+                      (long long)w->batch[w->batch_n - 1]->id, (long long)now.i64, w->opts.node);
     case STEP_ROLLBACK:
         return exec(w, &rollback, NULL, 0, err);
     case STEP_UNLOCK:

@@ -38,10 +38,11 @@ struct db_conn_opts {
     void *ctx;
 };
 
-/* Either a statement or a COPY. Borrowed by the connection until done. */
+/* A statement, a script or a COPY. Borrowed by the connection until done. */
 struct db_op {
     const struct db_stmt *stmt;
     const struct pg_params *params;
+    const char *script;   /* not NULL: statements without parameters, in one message */
     const char *copy_sql; /* not NULL: COPY ... FROM STDIN */
     struct str copy_data;
     /* Exactly once, never before db_conn_start returns. The connection is ready again, or closing. */

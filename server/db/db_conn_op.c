@@ -130,14 +130,17 @@ void db_conn_start(struct db_conn *c, const struct db_op *op)
     int sent;
 
     LOOP_ASSERT(c->loop);
-    ASSERT(!op->copy_sql == (op->stmt && op->params));
+    ASSERT((op->copy_sql != NULL) + (op->script != NULL) + (op->stmt && op->params) == 1);
     c->op = op;
     c->was_prepared = op->stmt && is_prepared(c, op->stmt);
     loop_timer_start(&c->timer, c->opts.answer_timeout_ms, 0);
-    fsm_move(&c->fsm, CONN_BUSY, op->copy_sql ? "copy" : op->stmt->name);
+    fsm_move(&c->fsm, CONN_BUSY, op->copy_sql ? "copy" : op->script ? "script" : op->stmt->name);
     if (op->copy_sql) {
         begin_exchange(c, PHASE_COPY);
         sent = PQsendQuery(c->pg, op->copy_sql);
+    } else if (op->script) {
+        begin_exchange(c, PHASE_EXEC);
+        sent = PQsendQuery(c->pg, op->script);
     } else {
         sent = c->was_prepared ? send_exec(c) : send_prepare(c);
     }
@@ -181,10 +184,12 @@ static void feed(struct db_conn *c)
 
 /* --- receiving --- */
 
-/* COMMIT of a failed transaction "succeeds" as ROLLBACK. For us that is a failure. */
+/* COMMIT of a failed transaction "succeeds" as ROLLBACK. For us that is a failure; no script asks for one. */
 static bool commit_rolled_back(const struct db_conn *c, PGresult *res)
 {
-    return c->op && c->op->stmt && str_starts(str_of(c->op->stmt->sql), STR("COMMIT")) &&
+    return c->op &&
+           (c->op->script ||
+            (c->op->stmt && str_starts(str_of(c->op->stmt->sql), STR("COMMIT")))) &&
            strcmp(PQcmdStatus(res), "ROLLBACK") == 0;
 }
 

@@ -209,6 +209,23 @@ enum err_code db_session_exec(struct db_session *s, const struct db_stmt *stmt,
     if (!code) {
         s->op.stmt = stmt;
         s->op.params = &s->params;
+        s->op.script = NULL;
+        s->op.copy_sql = NULL;
+        s->op.copy_data = STR_NULL;
+        start(s, done, ctx);
+    }
+    return code;
+}
+
+enum err_code db_session_script(struct db_session *s, const char *sql, db_done_fn *done, void *ctx,
+                                struct err *err)
+{
+    enum err_code code = may_start(s, err);
+
+    if (!code) {
+        s->op.stmt = NULL;
+        s->op.params = NULL;
+        s->op.script = sql;
         s->op.copy_sql = NULL;
         s->op.copy_data = STR_NULL;
         start(s, done, ctx);
@@ -224,6 +241,7 @@ enum err_code db_session_copy(struct db_session *s, const char *sql, struct str 
     if (!code) {
         s->op.stmt = NULL;
         s->op.params = NULL;
+        s->op.script = NULL;
         s->op.copy_sql = sql;
         s->op.copy_data = data;
         start(s, done, ctx);

@@ -39,6 +39,10 @@ bool db_session_is_up(const struct db_session *s);
 MUST_CHECK enum err_code db_session_exec(struct db_session *s, const struct db_stmt *stmt,
                                          const struct db_arg *args, size_t n_args, db_done_fn *done,
                                          void *ctx, struct err *err);
+/* Several statements in one round trip; done gets the result of the last. The first that fails ends the script, and
+ * without a BEGIN in it or before it nothing of it holds. Nothing from outside may be written into `sql`. */
+MUST_CHECK enum err_code db_session_script(struct db_session *s, const char *sql, db_done_fn *done,
+                                           void *ctx, struct err *err);
 /* `sql` is COPY ... FROM STDIN (text format); data is the whole text. done's rows say how many in db_rows_affected. */
 MUST_CHECK enum err_code db_session_copy(struct db_session *s, const char *sql, struct str data,
                                          db_done_fn *done, void *ctx, struct err *err);

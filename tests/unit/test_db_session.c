@@ -391,6 +391,39 @@ static void test_wrong_statements(void **state)
     close_all(&f);
 }
 
+static enum err_code run_script(struct fixture *f, const char *sql)
+{
+    f->done = false;
+    assert_int_equal(db_session_script(f->s, sql, on_done, f, NULL), ERR_OK);
+    return finish(f);
+}
+
+static void test_scripts(void **state)
+{
+    struct fixture f;
+
+    (void)state;
+    open_up(&f, &defaults);
+    assert_int_equal(
+        run_script(&f, "BEGIN; INSERT INTO line VALUES (1, 'a'); SELECT 'seven' FOR UPDATE"),
+        ERR_OK);
+    assert_string_equal(f.text, "seven");
+    assert_int_equal(copy(&f, COPY_LINE, STR("2\tb\n")), ERR_OK);
+    assert_int_equal(pg_server_i64(conninfo, "SELECT count(*) FROM line"), 0);
+    assert_int_equal(run_script(&f, "UPDATE line SET text = 'c' WHERE id = 2; COMMIT"), ERR_OK);
+    assert_int_equal(pg_server_i64(conninfo, "SELECT count(*) FROM line WHERE text <> 'b'"), 2);
+    /* What fails takes the rest with it, and says so also where the server calls it a success. */
+    assert_int_not_equal(run_script(&f, "INSERT INTO line VALUES (3, 'd'); SELECT 1 / 0; "
+                                        "INSERT INTO line VALUES (4, 'e')"),
+                         ERR_OK);
+    assert_int_not_equal(run_script(&f, "BEGIN; SELECT 1 / 0"), ERR_OK);
+    assert_int_not_equal(run_script(&f, "INSERT INTO line VALUES (5, 'f'); COMMIT"), ERR_OK);
+    assert_int_equal(run_script(&f, "COMMIT"), ERR_RETRY);
+    assert_int_equal(pg_server_i64(conninfo, "SELECT count(*) FROM line"), 2);
+    assert_works(&f);
+    close_all(&f);
+}
+
 /* --- connections that break --- */
 
 static void assert_lost_and_back(struct fixture *f, enum err_code code)
@@ -665,14 +698,23 @@ int main(int argc, char **argv)
 {
 #define CASE(name) cmocka_unit_test_setup(name, empty_tables)
     static const struct CMUnitTest tests[] = {
-        CASE(test_transaction_with_copy), CASE(test_large_copy),
-        CASE(test_next_from_done),        CASE(test_bad_data),
-        CASE(test_wrong_statements),      CASE(test_killed_mid_statement),
-        CASE(test_killed_mid_copy),       CASE(test_killed_while_idle),
-        CASE(test_server_stops),          CASE(test_server_not_there),
-        CASE(test_server_hangs),          CASE(test_statement_takes_too_long),
-        CASE(test_lock_is_not_given),     CASE(test_silent_in_transaction),
-        CASE(test_close_at_every_turn),   CASE(test_close_in_callbacks),
+        CASE(test_transaction_with_copy),
+        CASE(test_scripts),
+        CASE(test_large_copy),
+        CASE(test_next_from_done),
+        CASE(test_bad_data),
+        CASE(test_wrong_statements),
+        CASE(test_killed_mid_statement),
+        CASE(test_killed_mid_copy),
+        CASE(test_killed_while_idle),
+        CASE(test_server_stops),
+        CASE(test_server_not_there),
+        CASE(test_server_hangs),
+        CASE(test_statement_takes_too_long),
+        CASE(test_lock_is_not_given),
+        CASE(test_silent_in_transaction),
+        CASE(test_close_at_every_turn),
+        CASE(test_close_in_callbacks),
     };
     int rc;
 
