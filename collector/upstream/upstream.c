@@ -103,6 +103,11 @@ static void scrape(void *ctx, struct buf *out)
     prom_head(out, "danmakud_upstream_login", "gauge",
               "1 logged in, 0 anonymous, -1 upstream does not take the login of cookie_file.");
     prom_i64(out, "danmakud_upstream_login", "", info.login_expired ? -1 : info.uid > 0);
+    if (info.skew_ms != INT64_MIN) {
+        prom_head(out, "danmakud_upstream_clock_ahead_seconds", "gauge",
+                  "How far upstream's clock is ahead of ours, by the Date of its newest answer.");
+        prom_i64(out, "danmakud_upstream_clock_ahead_seconds", "", info.skew_ms / 1000);
+    }
     buf_deinit(&labels);
 }
 
@@ -177,6 +182,7 @@ struct upstream *upstream_new(struct loop *loop, const struct upstream_opts *opt
     u->loop = loop;
     u->stats = stats;
     u->skew_ms = INT64_MIN;
+    u->clock.off_max_ms = opts->clock_off_max_ms;
     u->last_error = (struct err){.code = ERR_OK};
     if (opts->seed) {
         rng_seed(&u->rng, opts->seed);

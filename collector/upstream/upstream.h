@@ -57,6 +57,9 @@ struct upstream_opts {
     int64_t breaker_ms; /* nothing is sent for so long after a ban; doubled for each that follows
                            at once, up to an hour */
     uint64_t seed;      /* jitter; 0: from the system */
+    /* While no answer has come whose Date is this near to our clock, those that come are not used: calls fail with
+     * ERR_UNAVAILABLE. Afterwards a difference is only told. 0: any clock will do. */
+    int64_t clock_off_max_ms;
 };
 
 struct upstream *upstream_new(struct loop *loop, const struct upstream_opts *opts,
@@ -142,5 +145,8 @@ struct upstream_host_info {
 /* The HTTP hosts, each once; fn returns false to stop. */
 void upstream_each_host(const struct upstream *u,
                         bool (*fn)(void *ctx, const struct upstream_host_info *host), void *ctx);
+/* Asks something small, to learn upstream's clock (upstream_info: skew_ms). told comes once, never before this returns: an
+ * answer has come, or none will. One at a time. */
+void upstream_ask_clock(struct upstream *u, void (*told)(void *ctx), void *ctx);
 /* Reads cookie_file again (SIGHUP). */
 void upstream_reload(struct upstream *u);

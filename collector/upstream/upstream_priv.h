@@ -119,6 +119,15 @@ struct identity {
     bool save_again;        /* it has changed since */
 };
 
+struct clock_watch {
+    int64_t off_max_ms; /* 0: any will do */
+    bool agreed;        /* an answer has */
+    bool off;           /* the newest one has not */
+    struct log_limit limit;
+    void (*told)(void *ctx); /* NULL: nobody waits */
+    void *told_ctx;
+};
+
 struct upstream {
     struct loop *loop;              /* borrowed, as stats */
     struct stats *stats;            /* may be NULL */
@@ -131,6 +140,7 @@ struct upstream {
     struct breaker breaker;
     struct rng rng;
     struct identity id;
+    struct clock_watch clock;
     struct list parked, asleep, running, ending;
     struct list calls; /* public calls under way (upstream_api.c) */
     struct loop_timer pump_timer;
@@ -177,6 +187,12 @@ bool identity_drop_login(struct upstream *u);
 void identity_load_cookies(struct upstream *u);
 struct str identity_buvid(const struct upstream *u); /* "" none; until it changes */
 void identity_cookie(const struct upstream *u, struct buf *out);
+
+/* upstream_clock.c */
+void clock_note(struct upstream *u, int64_t date_ms); /* of an answer; 0: it had none */
+bool clock_refuses(const struct upstream *u, struct err *err);
+void clock_told(
+    struct upstream *u); /* the identity was asked for: who waits for the clock is told */
 
 /* upstream.c */
 void upstream_maybe_closed(struct upstream *u);

@@ -209,9 +209,7 @@ static void note(struct request *r, const struct upstream_http_answer *h)
 {
     struct upstream *u = r->up;
     u->counts[r->api][r->outcome]++;
-    if (h->date_ms > 0) {
-        u->skew_ms = h->date_ms - loop_wall_ms(u->loop);
-    }
+    clock_note(u, h->date_ms);
     if (outcome_failed(r->outcome)) {
         u->n_failed++;
         host(r)->n_failed++;
@@ -308,7 +306,11 @@ static void on_answer(void *ctx, const struct upstream_http_answer *h)
     host(r)->n_running--;
     r->outcome = request_judge(r->api, h, &a, &r->err);
     note(r, h);
-    conclude(r, &a, h->buvid);
+    if (!r->internal && clock_refuses(u, &r->err)) {
+        failed(r, ERR_UNAVAILABLE);
+    } else {
+        conclude(r, &a, h->buvid);
+    }
     if (!u->closing) {
         requests_pump(u);
     }
@@ -546,6 +548,7 @@ void requests_identity(struct upstream *u, enum upstream_need what, const struct
     if (!u->closing) {
         loop_timer_start(&u->pump_timer, 0, 0);
     }
+    clock_told(u);
 }
 
 void requests_cancel(struct upstream *u)

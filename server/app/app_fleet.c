@@ -91,6 +91,12 @@ void app_fleet_check(const struct config *c, struct config_check *check)
     (void)discover_selects(c, selects, check);
 }
 
+bool app_fleet_wants(const struct app *app)
+{
+    struct discover_select selects[DISCOVER_SELECTS_MAX];
+    return app->config->rooms.n > 0 || discover_selects(app->config, selects, NULL) > 0;
+}
+
 void app_fleet_open(struct app *app)
 {
     const struct fleet_source source = {.resolve = ask_resolve, .status = ask_status, .ctx = app};

@@ -60,6 +60,7 @@ struct app {
     struct writer *writer; /* NULL once it has closed */
     struct guard_merge *guards;
     struct upstream *upstream;           /* NULL once it has closed */
+    struct app_clock *clock;             /* of app_clock.c */
     struct endpoint_upstream *endpoints; /* over it; used unless upstream_hosts are configured */
     struct collector *collector;         /* NULL once it has closed */
     struct fleet *fleet;
@@ -102,7 +103,7 @@ struct app {
     int exit_code;
 };
 
-enum { APP_PATH_BYTES = 4096 };
+enum { APP_PATH_BYTES = 4096, APP_CLOCK_OFF_MAX_MS = 5 * 60 * 1000 };
 
 /* app_database.c: blocking, before the loop runs */
 MUST_CHECK int app_database_open(struct config *config, struct private_pg **ret_pg,
@@ -197,6 +198,8 @@ void app_fleet_stop(struct app *app);      /* before upstream closes */
 void app_fleet_free(struct app *app);
 /* Upstream is asked about rooms: not when danmaku hosts are configured and nothing else of it is. */
 bool app_asks_upstream(const struct config *config);
+/* The configuration names rooms or lists of them. */
+bool app_fleet_wants(const struct app *app);
 void app_fleet_dump(struct app *app); /* to the log */
 
 /* app_rooms.c: what the api may know of rooms, and how it changes them */
@@ -213,6 +216,13 @@ void app_upstream_open(struct app *app);
 /* Who waits for an answer gets ERR_CANCELED; nothing is asked any more. closed(app) comes later. */
 void app_upstream_close(struct app *app, void (*closed)(void *app));
 void app_upstream_free(struct app *app); /* once the rooms have closed */
+
+/* app_clock.c: whether this machine's clock can be believed */
+void app_clock_open(struct app *app);
+void app_clock_close(struct app *app); /* what waits for it is not told any more */
+/* Starting: upstream's clock is asked for, if anything will be asked of upstream (wanted). True: go on. False: again(app)
+ * comes when it is known, or nobody answers; or the start tries again, because the clocks differ. */
+MUST_CHECK bool app_clock_agrees(struct app *app, bool wanted, void (*again)(struct app *app));
 
 /* app.c */
 void app_notify_ready(void);

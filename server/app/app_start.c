@@ -14,7 +14,7 @@ enum {
     WARM_LEARN_ROWS = 16,
     WARM_PAGE_BYTES = 8 << 20,
     PROGRESS_EVENTS = 500000,
-    CLOCK_OFF_MAX_MS = 5 * 60 * 1000,
+    CLOCK_OFF_MAX_MS = APP_CLOCK_OFF_MAX_MS,
     RETRY_MS = 5000,
     MS_PER_MINUTE = 60000,
 };
@@ -233,6 +233,9 @@ static void on_check(void *ctx, enum err_code code, const struct err *err,
         app_start_retry(app, "clock");
         return;
     }
+    if (!app_clock_agrees(app, db_i64(rows, 0, 4) != 0, check_query)) {
+        return;
+    }
     if (!app->listen.loopback && !app->config->allow_public && db_i64(rows, 0, 1) == 0) {
         LOG(ERROR, "app",
             "refusing to serve a public address without any token: run `danmakud token add NAME`, "
@@ -261,7 +264,8 @@ static void check_query(struct app *app)
         .sql = "SELECT (extract(epoch FROM clock_timestamp()) * 1000)::int8, "
                "(SELECT count(*) FROM api_token WHERE expires_ms IS NULL OR expires_ms > $1), "
                "(SELECT coalesce(max(minute), 0)::int8 FROM rollup_mark), "
-               "(SELECT coalesce(max(last_id), 0) FROM backfill_mark)",
+               "(SELECT coalesce(max(last_id), 0) FROM backfill_mark), "
+               "(SELECT count(*) FROM room WHERE by_api AND state <> 'left')",
     };
     const struct db_arg args[] = {DB_ARG_I64(loop_wall_ms(app->loop))};
     struct err err = {0};

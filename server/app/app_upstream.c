@@ -78,9 +78,11 @@ void app_upstream_open(struct app *app)
         .rate = (double)c->upstream_rate / SECONDS_PER_MINUTE,
         .burst = (unsigned)c->upstream_burst,
         .breaker_ms = c->upstream_breaker,
+        .clock_off_max_ms = APP_CLOCK_OFF_MAX_MS,
     };
     app->upstream = upstream_new(app->loop, &opts, app->stats);
     app->endpoints = endpoint_upstream_new(app->loop, app->upstream, &order);
+    app_clock_open(app);
     buf_deinit(&dir);
 }
 
@@ -88,6 +90,7 @@ void app_upstream_close(struct app *app, void (*closed)(void *app))
 {
     struct upstream *up = app->upstream;
     app->upstream = NULL;
+    app_clock_close(app);
     endpoint_upstream_stop(app->endpoints);
     upstream_close(up, closed, app);
 }

@@ -61,6 +61,7 @@ struct request {
     struct loop_timer late;
     bool answered; /* call holds the answer */
     bool suspended;
+    int64_t date_ms; /* of its Date; 0: the clock's */
     bool cut;
 };
 
@@ -270,6 +271,7 @@ static bool answer(struct request *q)
     if (r) {
         sim_http_rule_spoil(r, c);
         q->cut = r->kind == SIM_HTTP_CUT;
+        q->date_ms = r->kind == SIM_HTTP_DATE ? loop_wall_ms(h->server->loop) + r->ms : 0;
     }
     put_record(h, q, r ? sim_http_rule_name(r->kind) : "");
     if (r && (r->kind == SIM_HTTP_SLOW || r->kind == SIM_HTTP_HANG)) {
@@ -298,6 +300,15 @@ static ssize_t read_half(void *ctx, uint64_t pos, char *to, size_t max)
     return (ssize_t)n;
 }
 
+static void put_date(int64_t ms, char *out, size_t size)
+{
+    const time_t s = (time_t)(ms / 1000);
+    struct tm tm;
+
+    (void)gmtime_r(&s, &tm);
+    (void)strftime(out, size, "%a, %d %b %Y %H:%M:%S GMT", &tm);
+}
+
 static enum MHD_Result send_answer(struct request *q)
 {
     const struct sim_call *c = &q->call;
@@ -313,6 +324,11 @@ static enum MHD_Result send_answer(struct request *q)
         return MHD_NO;
     }
     (void)MHD_add_response_header(r, MHD_HTTP_HEADER_CONTENT_TYPE, c->type);
+    if (q->date_ms > 0) {
+        char date[64];
+        put_date(q->date_ms, date, sizeof(date));
+        (void)MHD_add_response_header(r, MHD_HTTP_HEADER_DATE, date);
+    }
     if (c->set_cookie[0]) {
         (void)MHD_add_response_header(r, MHD_HTTP_HEADER_SET_COOKIE, c->set_cookie);
         (void)MHD_add_response_header(r, MHD_HTTP_HEADER_SET_COOKIE,

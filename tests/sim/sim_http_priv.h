@@ -18,6 +18,7 @@ enum sim_http_kind {
     X(HANG, "hang")       /* none */                                                               \
     X(GARBAGE, "garbage") /* HTTP 200, no JSON */                                                  \
     X(EMPTY, "empty")     /* code 0, data as `what` says */                                        \
+    X(DATE, "date")       /* the right answer, by a clock that is `ms` ahead */                    \
     X(CUT, "cut")         /* closed in the middle of the body */
     SIM_HTTP_KINDS(X)
 #undef X

@@ -3,6 +3,8 @@
 #include "server/core/assert.h"
 #include "server/core/attr.h"
 
+enum { MS_MAX = 86400000 };
+
 static const char *const NAMES[] = {
 #define X(id, name) name,
     SIM_HTTP_KINDS(X)
@@ -43,7 +45,7 @@ static bool set(struct str key, struct str value, struct sim_http_rule *r)
         int64_t min;
         int64_t max;
     } numbers[] = {{"code", &r->code, INT32_MIN, INT32_MAX},
-                   {"ms", &r->ms, 0, 3600000},
+                   {"ms", &r->ms, -MS_MAX, MS_MAX},
                    {"times", &r->times, 0, INT64_MAX},
                    {"for_ms", &r->for_ms, 0, INT64_MAX},
                    {"chance", &r->chance, 0, 100}};
@@ -89,6 +91,9 @@ enum err_code sim_http_rule_parse(struct str text, struct sim_http_rule *ret, st
     if (!has_code) {
         ret->code = ret->kind == SIM_HTTP_STATUS ? 500 : -412;
     }
+    if (ret->kind != SIM_HTTP_DATE && ret->ms < 0) {
+        return err_set(err, ERR_INVALID, "http-fault: ms= is negative");
+    }
     if (ret->kind == SIM_HTTP_STATUS && (ret->code < 200 || ret->code > 599)) {
         return err_set(err, ERR_INVALID, "http-fault: code= is no HTTP status");
     }
@@ -133,6 +138,7 @@ void sim_http_rule_spoil(const struct sim_http_rule *r, struct sim_call *c)
         break;
     case SIM_HTTP_SLOW:
     case SIM_HTTP_HANG:
+    case SIM_HTTP_DATE:
     case SIM_HTTP_CUT:
         break;
     }
