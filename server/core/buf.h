@@ -38,6 +38,9 @@ void buf_put(struct buf *b, struct str s); /* s must not point into b */
 void buf_put_c(struct buf *b, char c);
 void buf_put_i64(struct buf *b, int64_t v);
 void buf_put_u64(struct buf *b, uint64_t v);
+/* As buf_put_i64, into room that the caller has made: up to BUF_I64_MAX bytes. Returns where it ends. */
+enum { BUF_I64_MAX = 20 };
+char *buf_i64_at(char *at, int64_t v);
 void buf_printf(struct buf *b, const char *fmt, ...) ATTR_PRINTF(2, 3);
 void buf_drop_front(struct buf *b, size_t n); /* memmove */
 

@@ -1,3 +1,6 @@
+#include <stdint.h>
+#include <string.h>
+
 #include "server/core/assert.h"
 #include "server/core/buf.h"
 #include "server/db/db_rows_priv.h"
@@ -47,29 +50,57 @@ bool db_bool(const struct db_rows *rows, size_t row, unsigned col)
     return str_eq(db_text(rows, row, col), STR("t"));
 }
 
+/* No byte of the eight is a backslash or a control character: nothing to escape. */
+static inline bool is_plain(uint64_t v)
+{
+    const uint64_t ones = UINT64_C(0x0101010101010101);
+    const uint64_t tops = ones << 7;
+    const uint64_t backslash = v ^ ones * '\\';
+
+    return ((((v - ones * ' ') & ~v) | ((backslash - ones) & ~backslash)) & tops) == 0;
+}
+
+static inline char *escape(char *at, char c)
+{
+    char letter = c == '\\' ? '\\' : c == '\t' ? 't' : c == '\n' ? 'n' : c == '\r' ? 'r' : '\0';
+
+    if (letter != '\0') {
+        *at++ = '\\';
+        c = letter;
+    }
+    *at++ = c;
+    return at;
+}
+
+char *db_copy_text_at(char *at, struct str value)
+{
+    size_t i = 0;
+
+    while (i < value.len) {
+        size_t n = value.len - i < sizeof(uint64_t) ? value.len - i : sizeof(uint64_t);
+        uint64_t word;
+
+        if (n == sizeof(word)) {
+            memcpy(&word, value.ptr + i, sizeof(word));
+            if (is_plain(word)) {
+                memcpy(at, &word, sizeof(word));
+                at += sizeof(word);
+                i += n;
+                continue;
+            }
+        }
+        for (size_t end = i + n; i < end; i++) {
+            at = escape(at, value.ptr[i]);
+        }
+    }
+    return at;
+}
+
 void db_copy_text(struct buf *out, struct str value)
 {
-    size_t from = 0;
+    char *at = value.len <= SIZE_MAX / 2 ? buf_reserve(out, value.len * 2) : NULL;
 
-    for (size_t i = 0; i < value.len; i++) {
-        char c = value.ptr[i];
-        char letter;
-
-        if (c == '\\') {
-            letter = '\\';
-        } else if (c == '\t') {
-            letter = 't';
-        } else if (c == '\n') {
-            letter = 'n';
-        } else if (c == '\r') {
-            letter = 'r';
-        } else {
-            continue;
-        }
-        buf_put(out, str_sub(value, from, i));
-        buf_put_c(out, '\\');
-        buf_put_c(out, letter);
-        from = i + 1;
+    if (at) {
+        buf_commit(out, (size_t)(db_copy_text_at(at, value) - at));
     }
-    buf_put(out, str_sub(value, from, value.len));
 }

@@ -49,3 +49,5 @@ MUST_CHECK enum err_code db_session_copy(struct db_session *s, const char *sql, 
 
 /* COPY text format, one value after another; the caller puts '\t' and '\n'. */
 void db_copy_text(struct buf *out, struct str value); /* escapes \ \t \n \r */
+/* The same into room that the caller has made: up to twice its bytes. Returns where it ends. */
+char *db_copy_text_at(char *at, struct str value);

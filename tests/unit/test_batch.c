@@ -1,6 +1,9 @@
 #include "collector/writer/batch.h"
 
+#include <string.h>
+
 #include "server/core/id.h"
+#include "server/db/db_session.h"
 #include "tests/support/run.h"
 
 static void line_of(struct buf *out, int64_t ts, const struct event_draft *d)
@@ -128,13 +131,41 @@ static void one_line_of_all_columns(void **state)
     }
 }
 
+/* The same as byte by byte, wherever in a word of eight a byte stands. */
+static void text_as_byte_by_byte(void **state)
+{
+    (void)state;
+    struct rng rng;
+    test_rng(&rng);
+    for (int round = 0; round < 20000; round++) {
+        char text[40];
+        char want[2 * sizeof text];
+        char got[2 * sizeof text];
+        const size_t n = rng_below(&rng, sizeof text + 1);
+        size_t at = 0;
+        for (size_t i = 0; i < n; i++) {
+            static const char special[] = "\t\n\r\\\x1f []\x7f\x80\xdc\xff";
+            text[i] = rng_below(&rng, 6) == 0 ? special[rng_below(&rng, sizeof special - 1)]
+                                              : (char)rng_below(&rng, 256);
+            static const char escaped[] = "\t\n\r\\";
+            const char *const place = memchr(escaped, text[i], sizeof escaped - 1);
+            if (place != NULL) {
+                want[at++] = '\\';
+            }
+            want[at++] = place != NULL ? "tnr\\"[place - escaped] : text[i];
+        }
+        const char *const end = db_copy_text_at(got, (struct str){text, n});
+        assert_int_equal(end - got, at);
+        assert_memory_equal(got, want, at);
+    }
+}
+
 int main(int argc, char **argv)
 {
     static const struct CMUnitTest tests[] = {
-        cmocka_unit_test(defaults_are_null),
-        cmocka_unit_test(everything_set),
-        cmocka_unit_test(senseless_times_are_unknown),
-        cmocka_unit_test(one_line_of_all_columns),
+        cmocka_unit_test(defaults_are_null),           cmocka_unit_test(everything_set),
+        cmocka_unit_test(senseless_times_are_unknown), cmocka_unit_test(one_line_of_all_columns),
+        cmocka_unit_test(text_as_byte_by_byte),
     };
     return run_tests(argc, argv, tests, ARRAY_LEN(tests));
 }
