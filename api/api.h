@@ -42,6 +42,9 @@ struct api_room {
     /* Of the connection */
     const char *state; /* NULL: it is not collected now */
     const char *last_close;
+    /* Why the last try to connect, or the last connection, failed; 0 ms: none did. Texts need not be UTF-8. */
+    int64_t last_error_ms;
+    const char *last_error_code, *last_error_text, *last_error_detail;
     const char *transport; /* NULL or "": none yet */
     struct str host;
     int64_t connected_since_ms;

@@ -1,6 +1,10 @@
 #include "api/room_json.h"
 
+#include <stdio.h>
+
 #include "api/query/sql.h"
+#include "server/core/err.h"
+#include "server/core/utf8.h"
 
 enum { BODY_LIMIT = 4 << 20 };
 
@@ -107,6 +111,27 @@ static void put_connection(struct json_out *w, const struct api_room *room)
     jw_object_end(w);
 }
 
+/* LIMIT: a text and a detail of struct err. */
+static void put_last_error(struct json_out *w, const struct api_room *room)
+{
+    char text[2 * ERR_MSG_BYTES];
+    char clean[UTF8_CLEAN_MAX(sizeof(text))];
+    bool changed;
+    jw_key(w, STR("last_error"));
+    if (room == NULL || room->last_error_ms == 0) {
+        jw_null(w);
+        return;
+    }
+    const bool more = room->last_error_detail[0] != '\0';
+    (void)snprintf(text, sizeof(text), "%s%s%s", room->last_error_text, more ? ": " : "",
+                   room->last_error_detail);
+    jw_object(w);
+    jw_kstr(w, "code", str_of(room->last_error_code));
+    jw_kstr(w, "message", (struct str){clean, utf8_clean(str_of(text), clean, &changed)});
+    jw_ki64(w, "at_ms", room->last_error_ms);
+    jw_object_end(w);
+}
+
 /* The state of its coverage now. */
 static void put_coverage(struct json_out *w, const struct api_room *room)
 {
@@ -162,6 +187,7 @@ void room_json_put(struct json_out *w, int64_t room_id, const struct db_rows *ro
     put_groups(&s);
     put_unless(w, "rank", r->rank, 0);
     put_not_connected(&s);
+    put_last_error(w, room);
     put_connection(w, room);
     put_coverage(w, room);
     jw_object_end(w);
@@ -172,6 +198,42 @@ void room_json_completeness(struct json_out *w, bool pending)
     jw_key(w, STR("completeness"));
     jw_object(w);
     jw_kbool(w, "pending", pending);
+    jw_object_end(w);
+}
+
+static bool no_host(void *ctx ATTR_UNUSED, const struct api_upstream_host *host ATTR_UNUSED)
+{
+    return false;
+}
+
+void room_json_upstream(struct api *a, struct json_out *w)
+{
+    const struct api_ops *ops = &a->opts.ops;
+    struct api_upstream u;
+    char clean[UTF8_CLEAN_MAX(ERR_MSG_BYTES)];
+    bool changed;
+    jw_key(w, STR("upstream"));
+    if (ops->upstream == NULL || !ops->upstream(ops->ctx, &u, no_host, NULL) || !u.asked) {
+        jw_null(w);
+        return;
+    }
+    const bool refused = !str_eq(str_of(u.breaker), STR("closed"));
+    const bool failing = refused || u.last_error_ms > u.last_ok_ms;
+    jw_object(w);
+    jw_kstr(w, "state",
+            refused             ? STR("refused")
+            : failing           ? STR("failing")
+            : u.last_ok_ms == 0 ? STR("unknown")
+                                : STR("ok"));
+    jw_key(w, STR("last_error"));
+    if (failing && u.last_error_ms > 0) {
+        jw_object(w);
+        jw_kstr(w, "message", (struct str){clean, utf8_clean(u.last_error, clean, &changed)});
+        jw_ki64(w, "at_ms", u.last_error_ms);
+        jw_object_end(w);
+    } else {
+        jw_null(w);
+    }
     jw_object_end(w);
 }
 

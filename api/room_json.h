@@ -12,6 +12,8 @@
 void room_json_put(struct json_out *w, int64_t room_id, const struct db_rows *rows, size_t row,
                    const struct api_room *room);
 void room_json_completeness(struct json_out *w, bool pending);
+/* How asking upstream goes: without it a list of rooms may be empty, or without connections, for no reason. */
+void room_json_upstream(struct api *a, struct json_out *w);
 /* {"data": room, "completeness": ...}; out is initialised here. rows as above, its first row. */
 void room_json_answer(struct api *a, int64_t room_id, const struct db_rows *rows, bool pending,
                       struct buf *out);

@@ -60,15 +60,15 @@ static void scrape_transports(const struct collector *c, struct buf *labels, str
 {
     size_t n[TRANSPORT_KINDS] = {0};
     for (size_t i = 0; i < c->n; i++) {
-        if (room_state(c->rooms[i]) == ROOM_LIVE) {
+        if (room_state(c->rooms[i]) == ROOM_CONNECTED) {
             n[room_transport(c->rooms[i])]++;
         }
     }
-    prom_head(out, "danmakud_rooms_live", "gauge", "Rooms with a connection by transport.");
+    prom_head(out, "danmakud_rooms_connected", "gauge", "Rooms with a connection by transport.");
     for (unsigned k = 0; k < TRANSPORT_KINDS; k++) {
         buf_clear(labels);
         buf_printf(labels, "transport=\"%s\"%c", transport_kind_name((enum transport_kind)k), 0);
-        prom_i64(out, "danmakud_rooms_live", labels->data, (int64_t)n[k]);
+        prom_i64(out, "danmakud_rooms_connected", labels->data, (int64_t)n[k]);
     }
 }
 
@@ -310,9 +310,9 @@ size_t collector_n_rooms(const struct collector *c)
     return c->n;
 }
 
-size_t collector_n_live(const struct collector *c)
+size_t collector_n_connected(const struct collector *c)
 {
-    return c->env.by_state[ROOM_LIVE].n;
+    return c->env.by_state[ROOM_CONNECTED].n;
 }
 
 void collector_each(struct collector *c,

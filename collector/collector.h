@@ -89,11 +89,15 @@ void collector_seen(struct collector *c, int64_t room_id, int64_t nkey);
 
 struct collector_room_info {
     int64_t room_id;
-    const char *state;          /* "connect", "live", "backoff", ... (room_state.def) */
-    const char *last_close;     /* close reason of the last connection, "" if none */
-    struct str host;            /* lent until the next call into the collector */
-    const char *transport;      /* "tcp", "ws" or "wss" of the last try, "" if none */
-    int64_t connected_since_ms; /* wall; 0 when not live */
+    const char *state;           /* "connect", "connected", "backoff", ... (room_state.def) */
+    const char *last_close;      /* close reason of the last connection, "" if none */
+    const char *last_close_text; /* the same for people */
+    const char
+        *last_close_detail; /* what exactly, "" if nothing; lent, may be cut within a character */
+    int64_t last_close_ms;  /* wall; 0 none */
+    struct str host;        /* lent until the next call into the collector */
+    const char *transport;  /* "tcp", "ws" or "wss" of the last try, "" if none */
+    int64_t connected_since_ms; /* wall; 0 when not connected */
     int64_t next_try_ms;        /* wall; 0 unless waiting */
     int64_t last_event_ms;      /* wall of the last message; 0 none */
     int64_t popularity;         /* of the last heartbeat reply; -1 unknown */
@@ -104,7 +108,7 @@ struct collector_room_info {
 };
 bool collector_room(struct collector *c, int64_t room_id, struct collector_room_info *ret);
 size_t collector_n_rooms(const struct collector *c);
-size_t collector_n_live(const struct collector *c);
+size_t collector_n_connected(const struct collector *c);
 /* In order of room id; fn returns false to stop. */
 void collector_each(struct collector *c,
                     bool (*fn)(void *ctx, const struct collector_room_info *info), void *ctx);

@@ -31,6 +31,25 @@ static size_t gather(struct fleet *f, struct fleet_candidate *c)
     return n;
 }
 
+/* Why it is not collected any more, and what brings it back. */
+static const char *why_out(const struct fleet_room *r)
+{
+    switch (fleet_state_of(r)) {
+    case FLEET_PAUSED:
+        return "room paused by request: its connection is closed";
+    case FLEET_REMOVED:
+        return "room removed by request: its connection is closed, its events stay";
+    case FLEET_LEFT:
+        return fleet_origin_of(r) == FLEET_DISCOVERY
+                   ? "room left the lists of discover: its connection is closed until it is back"
+                   : "nobody asks for this room any more: its connection is closed";
+    case FLEET_ACTIVE:
+    case FLEET_STATES:
+        break;
+    }
+    return "room waits, others come first (max_rooms): its connection is closed";
+}
+
 static void take_out(struct fleet *f, struct fleet_room *r)
 {
     struct err err = {0};
@@ -38,10 +57,11 @@ static void take_out(struct fleet *f, struct fleet_room *r)
     f->n_collected--;
     stats_inc(f->opts.stats, STAT_FLEET_DROPPED);
     if (f->opts.sink.remove(f->opts.sink.ctx, r->id, &err) != ERR_OK) {
-        LOG(ERROR, "fleet", "room not removed", KV_I64("room", r->id), KV_CSTR("error", err.msg));
+        LOG(ERROR, "fleet", "room could not be taken out", KV_I64("room", r->id),
+            KV_CSTR("error", err.msg));
         return;
     }
-    LOG(INFO, "fleet", "room removed", KV_I64("room", r->id),
+    LOG(INFO, "fleet", why_out(r), KV_I64("room", r->id),
         KV_CSTR("origin", fleet_origin_name(fleet_origin_of(r))),
         KV_CSTR("state", fleet_state_name(fleet_state_of(r))));
 }
@@ -50,13 +70,14 @@ static void put_in(struct fleet *f, struct fleet_room *r)
 {
     struct err err = {0};
     if (f->opts.sink.add(f->opts.sink.ctx, r->id, &err) != ERR_OK) {
-        LOG(ERROR, "fleet", "room not added", KV_I64("room", r->id), KV_CSTR("error", err.msg));
+        LOG(ERROR, "fleet", "room could not be connected", KV_I64("room", r->id),
+            KV_CSTR("error", err.msg));
         return;
     }
     r->collected = true;
     f->n_collected++;
     stats_inc(f->opts.stats, STAT_FLEET_ADDED);
-    LOG(DEBUG, "fleet", "room added", KV_I64("room", r->id),
+    LOG(DEBUG, "fleet", "room is going to be connected", KV_I64("room", r->id),
         KV_CSTR("origin", fleet_origin_name(fleet_origin_of(r))));
 }
 

@@ -68,7 +68,7 @@ static bool invariant(void *ctx, unsigned state)
         return r->transport && !timer && !heartbeat && !waiting;
     case ROOM_AUTH:
         return r->transport && timer && !heartbeat && !waiting;
-    case ROOM_LIVE:
+    case ROOM_CONNECTED:
         return r->transport && r->stream && timer && heartbeat && !waiting;
     case ROOM_BACKOFF:
         return !r->transport && timer && !heartbeat && !waiting && r->n_asking == 0;
@@ -109,11 +109,11 @@ static bool may_log(struct room_env *env, uint64_t *ret_held)
     return true;
 }
 
-static void log_live(struct room *r)
+static void log_connected(struct room *r)
 {
     uint64_t held;
     if (may_log(r->env, &held)) {
-        LOG(INFO, "room", "live", KV_I64("room", r->id), KV_CSTR("host", r->peer),
+        LOG(INFO, "room", "connected", KV_I64("room", r->id), KV_CSTR("host", r->peer),
             KV_I64("failed_tries", r->n_failed_tries), KV_I64("held_back", held));
     }
 }
@@ -129,8 +129,9 @@ static void log_end(struct room *r, enum close_reason why, const char *detail, i
         return;
     }
     r->logged = why;
-    snprintf(msg, sizeof msg, "%s: %s, retrying in %.1fs", r->was_live ? "lost" : "not connected",
-             reasons[why].text, (double)delay_ms / 1000);
+    snprintf(msg, sizeof msg, "%s: %s, retrying in %.1fs",
+             r->was_live ? "connection lost" : "not connected", reasons[why].text,
+             (double)delay_ms / 1000);
     if (reasons[why].is_error) {
         LOG(WARN, "room", msg, KV_I64("room", r->id), KV_CSTR("host", r->peer ? r->peer : ""),
             KV_CSTR("reason", reasons[why].name), KV_CSTR("err", detail),
@@ -263,6 +264,9 @@ void room_end(struct room *r, enum close_reason why, const char *detail)
     ASSERT(r->fsm.state != ROOM_CLOSING && r->fsm.state != ROOM_CLOSED);
     r->ever_closed = true;
     r->last_close = why;
+    r->last_close_wall_ms = loop_wall_ms(r->env->loop);
+    snprintf(r->last_detail, sizeof r->last_detail, "%.*s", (int)(sizeof r->last_detail - 1),
+             detail);
     stats_inc(r->env->stats, reasons[why].stat);
     schedule(r, why, detail);
     tell_end(r, why);
@@ -338,8 +342,8 @@ void room_authenticated(struct room *r)
     stats_inc(env->stats, STAT_ROOM_CONNECTS);
     loop_timer_start(&r->timer, env->heartbeat_timeout_ms, 0);
     loop_timer_start(&r->heartbeat, env->heartbeat_interval_ms, env->heartbeat_interval_ms);
-    fsm_move(&r->fsm, ROOM_LIVE, "authenticated");
-    log_live(r);
+    fsm_move(&r->fsm, ROOM_CONNECTED, "authenticated");
+    log_connected(r);
     tell_link(r, true, "", r->live_mono_ms);
     r->n_failed_tries = 0;
     r->logged = CLOSE_REASONS;
@@ -348,7 +352,7 @@ void room_authenticated(struct room *r)
 
 void room_alive(struct room *r)
 {
-    if (r->fsm.state == ROOM_LIVE) {
+    if (r->fsm.state == ROOM_CONNECTED) {
         loop_timer_start(&r->timer, r->env->heartbeat_timeout_ms, 0);
     }
 }
@@ -407,9 +411,9 @@ static enum close_reason reason_of(const struct room *r, enum transport_end why)
     case TRANSPORT_HANDSHAKE:
         return CLOSE_HANDSHAKE;
     case TRANSPORT_EOF:
-        return r->fsm.state == ROOM_LIVE ? CLOSE_PEER_CLOSED : CLOSE_AUTH_CLOSED;
+        return r->fsm.state == ROOM_CONNECTED ? CLOSE_PEER_CLOSED : CLOSE_AUTH_CLOSED;
     case TRANSPORT_RESET:
-        return r->fsm.state == ROOM_LIVE ? CLOSE_PEER_RESET : CLOSE_AUTH_CLOSED;
+        return r->fsm.state == ROOM_CONNECTED ? CLOSE_PEER_RESET : CLOSE_AUTH_CLOSED;
     case TRANSPORT_FRAMING:
         return CLOSE_FRAMING;
     case TRANSPORT_ENDS:
@@ -562,11 +566,14 @@ void room_seen(struct room *r, int64_t nkey)
 
 void room_info(const struct room *r, struct collector_room_info *ret)
 {
-    const bool live = r->fsm.state == ROOM_LIVE;
+    const bool live = r->fsm.state == ROOM_CONNECTED;
     *ret = (struct collector_room_info){
         .room_id = r->id,
         .state = states[r->fsm.state].name,
         .last_close = r->ever_closed ? reasons[r->last_close].name : "",
+        .last_close_text = r->ever_closed ? reasons[r->last_close].text : "",
+        .last_close_detail = r->last_detail,
+        .last_close_ms = r->last_close_wall_ms,
         .host = str_of(r->peer),
         .transport = r->peer ? transport_kind_name(r->kind) : "",
         .connected_since_ms = live ? r->live_wall_ms : 0,

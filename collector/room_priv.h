@@ -45,6 +45,8 @@ struct room {
     enum close_reason last_close;
     enum close_reason logged; /* reason of the last line; CLOSE_REASONS: none since it was live */
     char detail[96];          /* of stop_reason */
+    char last_detail[96];     /* of last_close */
+    int64_t last_close_wall_ms;
 
     int64_t live_mono_ms;
     int64_t live_wall_ms;

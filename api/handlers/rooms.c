@@ -121,6 +121,7 @@ static void reply_rooms(struct rooms_job *j, const struct db_rows *rows)
     jw_kbool(&w, "has_more", more);
     jw_object_end(&w);
     room_json_completeness(&w, rows == NULL);
+    room_json_upstream(a, &w);
     jw_object_end(&w);
     buf_put_c(&body, '\n');
     reply_tagged(a, j->job.req, REPLY_OPEN, &body);

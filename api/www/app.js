@@ -221,6 +221,21 @@ function restart() {
 
 // ---- rooms and health ----
 
+const STATES = { prepare: "asking for a host", queued: "waits for its turn", connect: "connecting", auth: "authenticating", backoff: "waits to try again" };
+
+const clockTime = (ms) => new Date(ms).toLocaleTimeString([], { hour12: false });
+
+// Connected or not, and why not; whether the room is on air is another matter.
+function stateCell(room) {
+  const c = room.collection;
+  const status = c ? STATES[c.state] || c.state : (room.not_connected || room.state || "not collected").replaceAll("_", " ");
+  const less = room.coverage?.state === "degraded" ? `, less than there is (${room.coverage.cause})` : "";
+  const cell = make("td", "state", `${status}${room.live ? ", on air" : ""}${less}`);
+  const error = c?.state === "connected" ? null : room.last_error;
+  if (error) cell.append(make("small", "why", `${clockTime(error.at_ms)} ${error.message}`));
+  return cell;
+}
+
 function roomRow(room) {
   const row = make("tr");
   const pick = make("button", "link", String(room.room_id));
@@ -233,10 +248,8 @@ function roomRow(room) {
   const id = make("td");
   id.append(pick);
   const c = room.collection;
-  const last = c && c.last_event_ms ? new Date(c.last_event_ms).toLocaleTimeString([], { hour12: false }) : "";
-  const status = c ? (c.state === "live" ? "connected" : c.state) : (room.not_connected || room.state || "not collected").replaceAll("_", " ");
-  const less = room.coverage?.state === "degraded" ? `, less than there is (${room.coverage.cause})` : "";
-  row.append(id, make("td", "", `${status}${room.live ? ", on air" : ""}${less}`),
+  const last = c && c.last_event_ms ? clockTime(c.last_event_ms) : "";
+  row.append(id, stateCell(room),
     make("td", "title", [room.uname, room.title].filter(Boolean).join(" · ")),
     make("td", "n", c ? c.events.toLocaleString() : ""), make("td", "", last));
   return row;
@@ -253,14 +266,21 @@ function fillRoomChoice(rooms) {
   }
 }
 
+function describeUpstream(upstream) {
+  const what = upstream.state === "refused" ? "Upstream refuses us, nothing is asked for a while" : "Upstream cannot be asked which rooms there are and where they are, trying again";
+  return upstream.last_error ? `${what} (${clockTime(upstream.last_error.at_ms)} ${upstream.last_error.message}).` : `${what}.`;
+}
+
 async function pollRooms() {
   try {
-    const rooms = (await request(`${API}/rooms`)).data;
+    const { data: rooms, upstream } = await request(`${API}/rooms`);
     fillRoomChoice(rooms);
     const wanted = rooms.filter((room) => room.collection || (room.state !== "left" && room.state !== "removed"));
     $("rooms").replaceChildren(...wanted.map(roomRow));
-    $("no-rooms").hidden = wanted.length > 0;
+    const away = upstream?.state === "failing" || upstream?.state === "refused";
+    $("no-rooms").hidden = wanted.length > 0 || away;
     setProblem("rooms", "");
+    setProblem("upstream", away ? describeUpstream(upstream) : "");
   } catch (error) {
     setProblem("rooms", `Rooms: ${explain(error)}.`);
   }

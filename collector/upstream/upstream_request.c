@@ -215,7 +215,8 @@ static void note(struct request *r, const struct upstream_http_answer *h)
         host(r)->n_failed++;
         host(r)->last_failed_ms = loop_wall_ms(u->loop);
     }
-    if (r->outcome != OUTCOME_OK) {
+    /* "No such room" is an answer as it should be, not an error of the one who gave it. */
+    if (r->outcome != OUTCOME_OK && r->outcome != OUTCOME_NOT_FOUND) {
         u->last_error = r->err;
         u->last_error_ms = loop_wall_ms(u->loop);
     }

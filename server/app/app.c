@@ -220,7 +220,7 @@ static void reload(struct app *app)
 static void dump_state(struct app *app)
 {
     LOG(INFO, "app", "state", KV_I64("rooms", collector_n_rooms(app->collector)),
-        KV_I64("live", collector_n_live(app->collector)),
+        KV_I64("connected", collector_n_connected(app->collector)),
         KV_I64("head_id", feed_head_id(app->feed)),
         KV_I64("committed_id", writer_committed(app->writer)),
         KV_I64("ring_events", feed_head(app->feed) - feed_tail(app->feed)),

@@ -33,6 +33,10 @@ static void put_connection(struct api_room *room, const struct collector_room_in
 {
     room->state = info->state;
     room->last_close = info->last_close;
+    room->last_error_ms = info->last_close_ms;
+    room->last_error_code = info->last_close;
+    room->last_error_text = info->last_close_text;
+    room->last_error_detail = info->last_close_detail;
     room->transport = info->transport;
     room->host = info->host;
     room->connected_since_ms = info->connected_since_ms;
@@ -44,6 +48,20 @@ static void put_connection(struct api_room *room, const struct collector_room_in
     room->n_events = info->n_events;
     room->n_repeats = info->n_repeats;
     room->not_connected = info->connected_since_ms != 0 ? NULL : info->state;
+}
+
+/* A room whose number upstream was asked about in vain: what upstream failed with. */
+static void put_unresolved(struct app *app, struct api_room *room)
+{
+    struct upstream_info *info = &app->upstream_info;
+    if (app->upstream == NULL) {
+        return;
+    }
+    upstream_info(app->upstream, info);
+    room->last_error_ms = info->last_error_ms;
+    room->last_error_code = fleet_wait_name(FLEET_WAIT_UPSTREAM);
+    room->last_error_text = "upstream could not be asked what this number means";
+    room->last_error_detail = info->last_error.msg;
 }
 
 static struct api_room api_room_of(struct app *app, const struct fleet_info *info)
@@ -65,6 +83,8 @@ static struct api_room api_room_of(struct app *app, const struct fleet_info *inf
         collector_room(app->collector, info->room_id, &connection)) {
         put_connection(&room, &connection);
         app_coverage_of_room(app, &room);
+    } else if (info->wait == FLEET_WAIT_UPSTREAM) {
+        put_unresolved(app, &room);
     }
     return room;
 }

@@ -1,6 +1,6 @@
 /* server/core/log.h - logfmt, one line per event, to stderr.
  *
- *   ts=2026-11-22T08:09:10.123Z level=info mod=room room=123 msg="live" host=10.0.0.1:2243
+ *   ts=2026-11-22T08:09:10.123Z level=info mod=room room=123 msg="connected" host=10.0.0.1:2243
  *
  * Values from outside are quoted and escaped. Never log tokens, cookies, connection strings or request bodies.
  * server/core, collector/wire and api/encode do not log; the owner of a unit of work logs its failure once.
@@ -30,7 +30,7 @@ struct log_kv {
 #define KV_CSTR(k, v) ((struct log_kv){.key = (k), .type = LOG_KV_STR, .s = str_of(v)})
 #define KV_I64(k, v) ((struct log_kv){.key = (k), .type = LOG_KV_I64, .i = (int64_t)(v)})
 
-/* LOG(INFO, "room", "live", KV_I64("room", id), KV_STR("host", host)); at least one KV, or LOG0 without. */
+/* LOG(INFO, "room", "connected", KV_I64("room", id), KV_STR("host", host)); at least one KV, or LOG0 without. */
 #define LOG(level, mod, msg, ...)                                                                  \
     do {                                                                                           \
         if (LOG_LEVEL_##level >= log_min_level()) {                                                \

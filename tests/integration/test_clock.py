@@ -39,17 +39,17 @@ def test_the_first_answer_decides_if_nobody_answered_at_the_start(web, danmakud)
     wait_for("it to say so", lambda: OFF in d.log_text())
     asks = asked(s)
     wait_for("more tries", lambda: asked(s) > asks + 2)
-    assert s.stats()["ready"] == 0 and set(states(d).values()) != {"live"}
+    assert s.stats()["ready"] == 0 and set(states(d).values()) != {"connected"}
     assert d.json("/api/v1/rooms/1001")["data"]["not_connected"] == "upstream_unavailable"
     assert d.log_text().count(OFF) == 1
     s.command("http-fault clear")
-    wait_for("both rooms to be live", lambda: set(states(d).values()) == {"live"})
+    wait_for("both rooms to be live", lambda: set(states(d).values()) == {"connected"})
     # while it runs a difference is told, and nothing stops
     s.command("http-fault kind=date,ms=-900000,times=0")
     s.command("expire-tokens")
     s.command("reset *")
     wait_for("it to be told", lambda: d.metric("danmakud_upstream_clock_ahead_seconds") < -800)
-    wait_for("both rooms to be live", lambda: set(states(d).values()) == {"live"})
+    wait_for("both rooms to be live", lambda: set(states(d).values()) == {"connected"})
     assert "connected rooms go on" in d.log_text()
 
 

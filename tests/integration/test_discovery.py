@@ -55,7 +55,7 @@ def listed(s, n):
 def test_top_rooms_are_found_and_connected(web, danmakud, auth, rows):  # noqa: F811
     s = web("--rooms", "30", "--rate", "100")
     d = danmakud(*args_for(s, "--discover", "top:10"))
-    wait_for("ten rooms to be live", lambda: sum(r["collection"]["state"] == "live" for r in found(d, auth).values()) >= 10)
+    wait_for("ten rooms to be live", lambda: sum(r["collection"]["state"] == "connected" for r in found(d, auth).values()) >= 10)
     rooms = found(d, auth)
     assert set(listed(s, 5)) <= set(rooms)
     for r in rooms.values():
@@ -68,11 +68,12 @@ def test_top_rooms_are_found_and_connected(web, danmakud, auth, rows):  # noqa: 
     last = listed(s, 30)[-1]
     assert last not in found(d, auth)
     s.command(f"rank {last} 1")
-    wait_for("the risen room", lambda: found(d, auth).get(last, {}).get("collection", {}).get("state") == "live")
+    wait_for("the risen room", lambda: found(d, auth).get(last, {}).get("collection", {}).get("state") == "connected")
     top = listed(s, 3)
     assert send(d, auth, "DELETE", f"{PATH}/{top[1]}").status_code == 200
     runs(d, auth, 2)
     assert room(d, auth, top[1])["state"] == "removed" and top[1] not in found(d, auth)
+    assert f'room={top[1]} msg="room removed by request' in d.log_text()
     d.signal(signal.SIGUSR1)
     wait_for("the dump", lambda: "collected rooms by origin" in d.log_text())
 
@@ -85,7 +86,7 @@ def test_a_live_begins_and_ends(web, danmakud, auth):  # noqa: F811
     wait_for("seven rooms", lambda: len(found(d, auth)) == 7)
     assert off not in found(d, auth)
     s.command(f"live {off} on")
-    wait_for("the room that begins", lambda: found(d, auth).get(off, {}).get("collection", {}).get("state") == "live")
+    wait_for("the room that begins", lambda: found(d, auth).get(off, {}).get("collection", {}).get("state") == "connected")
     assert send(d, auth, "PATCH", f"{PATH}/{pinned}", {"pinned": True}).status_code == 200
     s.command(f"offline {off}")
     s.command(f"offline {pinned}")
@@ -173,7 +174,7 @@ def test_numbers_are_looked_up(web, danmakud, auth, rows):  # noqa: F811
     assert len(shorts) >= 2
     (one, first), (two, second) = list(shorts.items())[:2]
     d = danmakud(*args_for(s, "--rooms", f"{one},99999999"))
-    wait_for("the room of the short id", lambda: found(d, auth).get(first, {}).get("collection", {}).get("state") == "live")
+    wait_for("the room of the short id", lambda: found(d, auth).get(first, {}).get("collection", {}).get("state") == "connected")
     assert room(d, auth, one)["room_id"] == first and room(d, auth, one)["short_id"] == one
     wait_for("the other to be refused", lambda: room(d, auth, 99999999)["not_connected"] == "not_found")
 

@@ -125,4 +125,4 @@ def test_heartbeat_silence_is_noticed(sim, danmakud):
              lambda: 'reason="heartbeat_timeout"} 0' not in requests.get(d.base + "/metrics").text
              and 'reason="heartbeat_timeout"}' in requests.get(d.base + "/metrics").text)
     room = d.json(f"/api/v1/rooms/{s.rooms[1]}")["data"]
-    assert room["collection"]["state"] == "live"
+    assert room["collection"]["state"] == "connected"

@@ -1,6 +1,7 @@
 """The page, in a real browser."""
 import json
 import re
+import socket
 import tempfile
 
 import pytest
@@ -70,6 +71,35 @@ def test_rooms_and_live_tail_and_reconnect(sim, danmakud, browser):
     before = len(texts(browser, "#events li"))
     wait_for("more events", lambda: len(texts(browser, "#events li")) > before)
     assert again.running()
+
+
+def test_a_service_without_a_network_says_why(danmakud, browser):
+    """Nothing listens where upstream should be: neither for the list of rooms, nor for a room that is known."""
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))  # and does not listen
+        url = f"http://127.0.0.1:{taken.getsockname()[1]}"
+        there = ("--upstream-url", url, "--upstream-api-url", url, "--upstream-www-url", url)
+        d = danmakud(*there, "--discover", "top:5", record=False)
+        failing = wait_for("the failure", lambda: (lambda a: a["upstream"]["state"] == "failing" and a)(d.json("/api/v1/rooms")))
+        assert failing["data"] == [] and failing["upstream"]["last_error"]["at_ms"] > 0
+        browser.get(d.base)
+        wait_for("the page to say so", lambda: "Upstream cannot be asked" in texts(browser, "#problem")[0])
+        assert failing["upstream"]["last_error"]["message"].split(":")[0] in texts(browser, "#problem")[0]
+        assert not browser.find_element(By.ID, "no-rooms").is_displayed()
+        assert d.stop() == 0
+
+
+def test_a_room_that_cannot_be_connected_says_why(danmakud, browser):
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        host = f"127.0.0.1:{taken.getsockname()[1]}"
+        d = danmakud("--upstream-hosts", host, "--rooms", "1001", record=False)
+        room = wait_for("the error", lambda: (lambda r: r["last_error"] and r)(d.json("/api/v1/rooms/1001")["data"]))
+        assert room["last_error"]["code"] == "connect" and "refused" in room["last_error"]["message"], room
+        assert room["last_error"]["at_ms"] > 0 and d.json("/api/v1/rooms")["upstream"] is None
+        browser.get(d.base)
+        wait_for("the page to say so", lambda: any("refused" in t for t in texts(browser, "#rooms .why")))
+        assert d.stop() == 0
 
 
 def test_a_token_is_asked_for(sim, danmakud, database, postgres, browser):

@@ -156,7 +156,7 @@ def test_run_stops_all_of_it(tree, how):
 
     try:
         wait_for("ready", lambda: "danmakud ready: " in text("out") or p.poll() is not None)
-        wait_for("a room", lambda: 'msg="live"' in text("err") or p.poll() is not None)
+        wait_for("a room", lambda: 'msg="connected"' in text("err") or p.poll() is not None)
         assert p.poll() is None, text("err")
         assert_found_by_itself(text("out").split("danmakud ready: ")[1].split()[0])
         second = run_once(tree, "--demo", "--data-dir", f"{d}/data")

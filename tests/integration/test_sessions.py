@@ -43,7 +43,7 @@ class World:
 
     def begin(self):
         self.d = self.start(*self.sim.args_for_rooms(), *self.args)
-        wait_for("all rooms connected", lambda: self.d.metric("danmakud_rooms_live") == 3)
+        wait_for("all rooms connected", lambda: self.d.metric("danmakud_rooms_connected") == 3)
 
     def emit(self, *messages, room=None):
         for m in messages:

@@ -46,7 +46,7 @@ def asked(s, path=None):
 def test_rooms_connect_to_the_hosts_that_upstream_names(web, danmakud, tmp_path):
     s = web("--rooms", "5", "--rate", "50")
     d = danmakud(*args_for(s))
-    wait_for("every room to be live", lambda: set(states(d).values()) == {"live"})
+    wait_for("every room to be live", lambda: set(states(d).values()) == {"connected"})
     wait_for("events", lambda: d.metric("danmakud_events_published_total") > 20)
     begun = [e for e in s.lines() if e["t"] == "begin"]
     assert {e["room"] for e in begun} == set(s.rooms)
@@ -56,10 +56,10 @@ def test_rooms_connect_to_the_hosts_that_upstream_names(web, danmakud, tmp_path)
     assert asked(s, "/getDanmuInfo") == len(s.rooms)
     device = (tmp_path / "upstream_device_id").read_text().strip()
     assert len(device) == 46
-    assert d.metric('danmakud_rooms_live{transport="wss"}') == len(s.rooms)
+    assert d.metric('danmakud_rooms_connected{transport="wss"}') == len(s.rooms)
     assert d.stop() == 0
     again = danmakud(*args_for(s))
-    wait_for("every room to be live again", lambda: set(states(again).values()) == {"live"})
+    wait_for("every room to be live again", lambda: set(states(again).values()) == {"connected"})
     assert asked(s, "/x/frontend/finger/spi") == 1
     assert (tmp_path / "upstream_device_id").read_text().strip() == device
 
@@ -93,7 +93,7 @@ def test_after_a_ban_nothing_is_asked_and_live_rooms_go_on(web, danmakud, tmp_pa
     args = list(args_for(s))
     del args[args.index("--rooms"):args.index("--rooms") + 2]
     d = danmakud("--config", str(ini), "--upstream-breaker", "10m", *args)
-    wait_for("three live rooms", lambda: list(states(d).values()).count("live") == 3)
+    wait_for("three live rooms", lambda: list(states(d).values()).count("connected") == 3)
     s.command("http-fault kind=code,code=-412,times=0")
     ini.write_text("rooms = 1001, 1002, 1003, 1004\n")
     d.signal(signal.SIGHUP)
@@ -104,7 +104,7 @@ def test_after_a_ban_nothing_is_asked_and_live_rooms_go_on(web, danmakud, tmp_pa
     wait_for("more tries", lambda: d.metric('danmakud_upstream_calls_refused_total{cause="breaker"}') >= 10)
     wait_for("more events", lambda: d.metric("danmakud_events_published_total") > published + 20)
     assert asked(s) == before
-    assert list(states(d).values()).count("live") == 3
+    assert list(states(d).values()).count("connected") == 3
     assert d.json("/api/v1/rooms/1004")["data"]["not_connected"] == "upstream_unavailable"
     assert d.log_text().count("upstream refuses our HTTP requests") == 1
     assert d.metric('danmakud_upstream_breaker_opened_total') == 1
@@ -114,7 +114,7 @@ def test_after_a_ban_nothing_is_asked_and_live_rooms_go_on(web, danmakud, tmp_pa
 def test_after_the_cool_down_one_request_tries(web, danmakud):
     s = web("--rooms", "3", "--http-fault", "kind=ban,path=getDanmuInfo,times=1")
     d = danmakud(*args_for(s), "--upstream-breaker", "1s")
-    wait_for("every room to be live", lambda: set(states(d).values()) == {"live"})
+    wait_for("every room to be live", lambda: set(states(d).values()) == {"connected"})
     log = d.log_text()
     assert log.count("upstream refuses our HTTP requests") == 1 and "cause=http_412" in log
     assert log.count("upstream takes our HTTP requests again") == 1
@@ -124,7 +124,7 @@ def test_after_the_cool_down_one_request_tries(web, danmakud):
 def test_suspicion_is_met_with_a_new_key_and_device_once(web, danmakud):
     s = web("--rooms", "1", "--http-fault", "kind=code,code=-352,path=getDanmuInfo,times=1")
     d = danmakud(*args_for(s))
-    wait_for("the room to be live", lambda: set(states(d).values()) == {"live"})
+    wait_for("the room to be live", lambda: set(states(d).values()) == {"connected"})
     assert asked(s, "/x/frontend/finger/spi") == 2 and asked(s, "/x/web-interface/nav") == 2
     assert asked(s, "/getDanmuInfo") == 2
     assert d.metric("danmakud_upstream_breaker_opened_total") == 0
@@ -133,11 +133,11 @@ def test_suspicion_is_met_with_a_new_key_and_device_once(web, danmakud):
 def test_a_token_that_expired_is_asked_for_anew(web, danmakud):
     s = web("--rooms", "2")
     d = danmakud(*args_for(s))
-    wait_for("both rooms to be live", lambda: set(states(d).values()) == {"live"})
+    wait_for("both rooms to be live", lambda: set(states(d).values()) == {"connected"})
     s.command("expire-tokens")
     s.command("reset *")
     wait_for("new tokens", lambda: asked(s, "/getDanmuInfo") >= 4)
-    wait_for("both rooms to be live", lambda: set(states(d).values()) == {"live"})
+    wait_for("both rooms to be live", lambda: set(states(d).values()) == {"connected"})
 
 
 def test_without_a_network_it_says_so_once_and_serves(danmakud):
@@ -221,7 +221,7 @@ def test_https_and_compressed_answers(web, danmakud, front):
     s = web("--rooms", "2")
     f, url = front(s)
     d = danmakud(*behind(url, s))
-    wait_for("both rooms to be live", lambda: set(states(d).values()) == {"live"})
+    wait_for("both rooms to be live", lambda: set(states(d).values()) == {"connected"})
     assert set(f.how) == {"br", "gzip"}
 
 

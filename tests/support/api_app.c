@@ -177,7 +177,7 @@ void api_app_room(struct api_app *a, int64_t room_id)
                                                .origin = "config",
                                                .status = "active",
                                                .live = -1,
-                                               .state = "live",
+                                               .state = "connected",
                                                .last_close = "",
                                                .connected_since_ms = API_APP_NOW - 1000,
                                                .popularity = -1,

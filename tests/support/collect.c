@@ -157,7 +157,7 @@ bool collect_until_state(struct collect *k, int64_t room_id, const char *state)
 
 static bool has_live(struct collect *k, const void *arg)
 {
-    return collector_n_live(k->c) == *(const size_t *)arg;
+    return collector_n_connected(k->c) == *(const size_t *)arg;
 }
 
 bool collect_until_live(struct collect *k, size_t n)

@@ -123,7 +123,7 @@ static void count_lines(void *ctx, struct str line)
 static bool all_left(struct collect *k, const void *arg)
 {
     (void)arg;
-    return fake_upstream_seen(k->up[0]).n_open == 0 && collector_n_live(k->c) == 0;
+    return fake_upstream_seen(k->up[0]).n_open == 0 && collector_n_connected(k->c) == 0;
 }
 
 static void two_hundred_rooms(void **state)
@@ -138,13 +138,13 @@ static void two_hundred_rooms(void **state)
     /* One connection start per second at most, about 1.2 s apart on average. */
     const int64_t start = k->clock.mono;
     unsigned before = 0;
-    while (collector_n_live(k->c) < 200 && k->clock.mono - start < 400000) {
+    while (collector_n_connected(k->c) < 200 && k->clock.mono - start < 400000) {
         collect_advance(k, 100);
         const unsigned n = fake_upstream_seen(k->up[0]).n_accepted;
         assert_true(n - before <= 1);
         before = n;
     }
-    assert_int_equal(collector_n_live(k->c), 200);
+    assert_int_equal(collector_n_connected(k->c), 200);
     assert_in_range(k->clock.mono - start, 199000, 280000);
     /* All are lost at once, and come back spaced again. */
     n_lines = 0;
@@ -154,10 +154,10 @@ static void two_hundred_rooms(void **state)
     assert_true(n_lines > 0 && n_lines <= ROOM_LOG_LINES);
     const unsigned told = n_lines;
     collect_advance(k, ROOM_LOG_PERIOD_MS);
-    for (int i = 0; i < 4000 && collector_n_live(k->c) < 200; i++) {
+    for (int i = 0; i < 4000 && collector_n_connected(k->c) < 200; i++) {
         collect_advance(k, 100);
     }
-    assert_int_equal(collector_n_live(k->c), 200);
+    assert_int_equal(collector_n_connected(k->c), 200);
     assert_true(n_held >= 200 - told);
     /* The kernel may tell a reset as an end when an error was reported before. */
     assert_int_equal(stats_get(k->stats, STAT_ROOM_CLOSES_PEER_RESET) +
@@ -182,11 +182,11 @@ static void next_host_on_each_try(void **state)
     assert_string_equal(collect_info(k, ROOM).last_close, "connect");
     collect_advance(k, 1250);
     assert_true(collect_until(k, second_host, NULL));
-    assert_true(collect_until_state(k, ROOM, "live"));
+    assert_true(collect_until_state(k, ROOM, "connected"));
     assert_true(str_eq(collect_info(k, ROOM).host, fake_upstream_host(k->up[1])));
     /* Another room begins with the other host. */
     collect_add(k, ROOM + 1);
-    assert_true(collect_until_state(k, ROOM + 1, "live"));
+    assert_true(collect_until_state(k, ROOM + 1, "connected"));
     assert_int_equal(fake_upstream_seen(k->up[1]).n_accepted, 2);
 }
 
@@ -348,7 +348,7 @@ static void metrics_tell(void **state)
     buf_clear(&out);
     stats_write_prometheus(k->stats, &out);
     assert_true(buf_ok(&out));
-    assert_true(contains(&out, "danmakud_rooms{state=\"live\"} 2\n"));
+    assert_true(contains(&out, "danmakud_rooms{state=\"connected\"} 2\n"));
     assert_true(contains(&out, "danmakud_rooms{state=\"backoff\"} 0\n"));
     assert_true(contains(&out, "danmakud_commands_total{cmd=\"DANMU_MSG\",status=\"ok\"} 1\n"));
     /* Every close reason and packet fault has its own line, named as the tables name it. */

@@ -27,7 +27,7 @@ static struct collect *live(void **state)
 {
     struct collect *k = *state;
     collect_add(k, ROOM);
-    assert_true(collect_until_state(k, ROOM, "live"));
+    assert_true(collect_until_state(k, ROOM, "connected"));
     return k;
 }
 
@@ -71,6 +71,8 @@ static void waits(struct collect *k, const char *reason, int64_t low, int64_t hi
     assert_true(collect_until_state(k, ROOM, "backoff"));
     const struct collector_room_info info = collect_info(k, ROOM);
     assert_string_equal(info.last_close, reason);
+    assert_true(info.last_close_text[0] != '\0');
+    assert_in_range(k->clock.wall - info.last_close_ms, 0, 1000);
     assert_in_range(info.next_try_ms - k->clock.wall, low, high);
     assert_int_equal(info.connected_since_ms, 0);
     assert_int_equal(info.popularity, -1);
@@ -105,7 +107,7 @@ static void heartbeats_keep_coming(void **state)
         collect_advance(k, 1);
         assert_true(until_heartbeats(k, i));
         assert_true(until_popularity(k, 1000 + i));
-        assert_true(collect_is(k, ROOM, "live"));
+        assert_true(collect_is(k, ROOM, "connected"));
     }
     assert_int_equal(fake_upstream_seen(k->up[0]).n_accepted, 1);
     assert_int_equal(fake_upstream_seen(k->up[0]).n_bad_packets, 0);
@@ -122,14 +124,14 @@ static void silence_is_noticed(void **state)
         send_danmaku(k, i + 1);
         assert_true(collect_until_events(k, (unsigned)i + 1));
     }
-    assert_true(collect_is(k, ROOM, "live"));
+    assert_true(collect_is(k, ROOM, "connected"));
     collect_advance(k, 5000);
     /* The connection lived for more than a minute: the backoff starts anew. */
     waits(k, "heartbeat_timeout", 750, 1250);
     assert_int_equal(closes(k, STAT_ROOM_CLOSES_HEARTBEAT_TIMEOUT), 1);
     fake_upstream_heartbeats(k->up[0], true, 1);
     collect_advance(k, 1250);
-    assert_true(collect_until_state(k, ROOM, "live"));
+    assert_true(collect_until_state(k, ROOM, "connected"));
     assert_int_equal(collect_info(k, ROOM).n_connects, 2);
 }
 
@@ -148,12 +150,12 @@ static void waits_longer_after_each_failure(void **state)
     fake_upstream_accept(k->up[0]);
     assert_true(collect_until_state(k, ROOM, "backoff"));
     collect_advance(k, 75000);
-    assert_true(collect_until_state(k, ROOM, "live"));
+    assert_true(collect_until_state(k, ROOM, "connected"));
     /* Lost at once: no reset yet. Lost after a healthy minute: from the start. */
     fake_upstream_drop(k->up[0], 0, true);
     waits(k, "peer_reset", 45000, 75000);
     collect_advance(k, 75000);
-    assert_true(collect_until_state(k, ROOM, "live"));
+    assert_true(collect_until_state(k, ROOM, "connected"));
     assert_true(until_popularity(k, 1));
     const unsigned n = fake_upstream_seen(k->up[0]).n_heartbeats;
     for (unsigned i = 1; i <= 2; i++) {
@@ -172,11 +174,11 @@ static void auth_that_fails(struct collect *k, enum fake_auth how, const char *r
     fake_upstream_auth(k->up[0], how);
     collect_add(k, ROOM);
     waits(k, reason, low, high);
-    assert_int_equal(collector_n_live(k->c), 0);
+    assert_int_equal(collector_n_connected(k->c), 0);
     assert_int_equal(collect_info(k, ROOM).n_connects, 0);
     fake_upstream_auth(k->up[0], FAKE_AUTH_OK);
     collect_advance(k, high);
-    assert_true(collect_until_state(k, ROOM, "live"));
+    assert_true(collect_until_state(k, ROOM, "connected"));
 }
 
 static void auth_rejected(void **state)
@@ -281,7 +283,7 @@ static void repeats_are_dropped(void **state)
     fake_upstream_drop(k->up[0], 0, true);
     assert_true(collect_until_state(k, ROOM, "backoff"));
     collect_advance(k, 2000);
-    assert_true(collect_until_state(k, ROOM, "live"));
+    assert_true(collect_until_state(k, ROOM, "connected"));
     send_danmaku(k, 2);
     send_danmaku(k, 3);
     assert_true(collect_until_events(k, 3));
@@ -293,7 +295,7 @@ static void repeats_are_dropped(void **state)
     collect_add(k, ROOM);
     collector_seen(k->c, ROOM, nkey);
     collector_seen(k->c, ROOM + 1, nkey); /* no such room: nothing happens */
-    assert_true(collect_until_state(k, ROOM, "live"));
+    assert_true(collect_until_state(k, ROOM, "connected"));
     send_danmaku(k, 3);
     send_danmaku(k, 4);
     assert_true(collect_until_events(k, 4));
@@ -315,7 +317,7 @@ static void reset_in_the_middle_of_a_frame(void **state)
     fake_upstream_drop(k->up[0], 0, true);
     waits(k, "peer_reset", 750, 1250);
     collect_advance(k, 1250);
-    assert_true(collect_until_state(k, ROOM, "live"));
+    assert_true(collect_until_state(k, ROOM, "connected"));
     fake_upstream_send(k->up[0], 0, buf_str(&out));
     assert_true(collect_until_events(k, 1)); /* the half frame is forgotten */
     buf_deinit(&out);
@@ -343,7 +345,7 @@ static void new_operations_are_no_reason_to_leave(void **state)
     assert_true(collect_until_events(k, 1));
     assert_int_equal(stats_get(k->stats, STAT_FRAMES_DROPPED_OPERATION), 3 * ROOM_FAULTS_MAX);
     assert_int_equal(stats_get(k->stats, STAT_FRAMES_DROPPED_VERSION), 3 * ROOM_FAULTS_MAX);
-    assert_true(collect_is(k, ROOM, "live"));
+    assert_true(collect_is(k, ROOM, "connected"));
     buf_deinit(&out);
 }
 
@@ -414,7 +416,7 @@ static void endless_frame(void **state)
     }
     waits(k, "heartbeat_timeout", 750, 1250);
     collect_advance(k, 1250);
-    assert_true(collect_until_state(k, ROOM, "live"));
+    assert_true(collect_until_state(k, ROOM, "connected"));
     buf_clear(&out);
     frames_put_head(&out, (4u << 20) + 1, 16, 0, PACKET_MESSAGE);
     fake_upstream_send(k->up[0], 0, buf_str(&out));

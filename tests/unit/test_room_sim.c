@@ -184,7 +184,7 @@ static bool until(struct rig *r, bool (*is)(struct rig *r, int64_t n), int64_t n
 
 static bool are_live(struct rig *r, int64_t n)
 {
-    return (int64_t)collector_n_live(r->c) == n;
+    return (int64_t)collector_n_connected(r->c) == n;
 }
 
 static bool has_events(struct rig *r, int64_t n)
@@ -226,7 +226,7 @@ static bool has_transport(struct rig *r, int64_t kind)
     struct collector_room_info info;
     return collector_room(r->c, FIRST_ROOM, &info) &&
            strcmp(info.transport, transport_kind_name((enum transport_kind)kind)) == 0 &&
-           strcmp(info.state, "live") == 0;
+           strcmp(info.state, "connected") == 0;
 }
 
 /* --- everything arrives --- */
@@ -350,7 +350,7 @@ static void expect_refused(struct rig *r, const char *host, const char *ca_file)
     start_collector(r, (struct collector_opts){.hosts = hosts, .n_hosts = 1, .ca_file = ca_file},
                     1);
     assert_true(until(r, has_failed, 2));
-    assert_int_equal(collector_n_live(r->c), 0);
+    assert_int_equal(collector_n_connected(r->c), 0);
     stop_collector(r);
 }
 

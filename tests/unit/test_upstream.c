@@ -64,6 +64,10 @@ static void a_second_address_confirms_that_there_is_none(void **state)
     upr_wait(f);
     assert_int_equal(f->code, ERR_NOT_FOUND);
     assert_int_equal(fake_web_n(f->web, NULL), 2);
+    struct upstream_info info; /* it answered as it should: nothing has failed */
+    upstream_info(f->up, &info);
+    assert_int_equal(info.last_error_ms, 0);
+    assert_int_equal(info.n_failed, 0);
     assert_true(upr_sent(f, UPR_ROOM_INIT, "?id=7 "));
     /* The second knows it: what it says counts. */
     fake_web_answer(f->web, UPR_ROOM_INIT, 200,
