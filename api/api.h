@@ -100,6 +100,14 @@ struct api_upstream_host {
 };
 typedef bool(api_upstream_host_fn)(void *ctx, const struct api_upstream_host *host);
 
+enum api_kept {
+    API_KEPT_EVENTS,
+    API_KEPT_MINUTES,
+    API_KEPT_AUDIENCE,
+    API_KEPT_COVERAGE, /* what is known to be missing */
+    API_KEPT_N
+};
+
 struct api_ops {
     bool (*room)(void *ctx, int64_t number,
                  struct api_room *ret); /* by real or short id; false: not known */
@@ -114,6 +122,8 @@ struct api_ops {
                      void *fn_ctx);
     /* From when on memory has all of it; INT64_MAX: it does not know the room. NULL: always. */
     int64_t (*coverage_known)(void *ctx, int64_t room_id);
+    /* What was dropped because it was old: of earlier times perhaps nothing is there. 0, or NULL: nothing was dropped. */
+    int64_t (*kept_from)(void *ctx, enum api_kept what);
     /* Changes of the set of rooms. Numbers are real or short ids. */
     void (*room_add)(void *ctx, int64_t number, const struct api_room_change *change,
                      api_rooms_done_fn *done, void *done_ctx);

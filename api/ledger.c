@@ -22,6 +22,16 @@ void ledger_init(struct ledger *l, struct api *a, const int64_t *rooms, size_t n
     }
 }
 
+void ledger_made_of(struct ledger *l, enum api_kept what)
+{
+    const struct api_ops *ops = &l->api->opts.ops;
+    if (ops->kept_from != NULL) {
+        const int64_t coverage_ms = ops->kept_from(ops->ctx, API_KEPT_COVERAGE);
+        l->kept_ms = ops->kept_from(ops->ctx, what);
+        l->kept_ms = coverage_ms > l->kept_ms ? coverage_ms : l->kept_ms;
+    }
+}
+
 void ledger_deinit(struct ledger *l)
 {
     spans_deinit(&l->spans);
@@ -143,6 +153,15 @@ static bool take_span(void *ctx, const struct span *s)
     return true;
 }
 
+static void add_expired(struct ledger *l)
+{
+    /* As something lost: it does not end where a connection does. */
+    const struct span expired = {.source = SPAN_LOST, .to_ms = l->kept_ms, .cause = STR("expired")};
+    if (l->kept_ms > l->spans.from_ms && l->spans.to_ms > l->spans.from_ms) {
+        (void)take_span(l, &expired);
+    }
+}
+
 void ledger_take(struct ledger *l, const struct db_rows *rows)
 {
     const struct api_ops *ops = &l->api->opts.ops;
@@ -159,6 +178,7 @@ void ledger_take(struct ledger *l, const struct db_rows *rows)
     if (l->n_rooms == 0 && ops->coverage != NULL) {
         ops->coverage(ops->ctx, 0, l->spans.from_ms, l->spans.to_ms, take_span, l);
     }
+    add_expired(l);
     spans_settle(&l->spans);
 }
 

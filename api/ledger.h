@@ -1,6 +1,7 @@
 /* api/ledger.h - what of a range is known to be missing: of some rooms, or of all.
  *
  *      ledger_init(&l, a, rooms, n, from_ms, to_ms, true);
+ *      ledger_made_of(&l, API_KEPT_EVENTS);
  *      if (ledger_needs_rows(&l)) ... a query with ledger_sql and ledger_args, then ledger_take(&l, rows)
  *      else ledger_take(&l, NULL)
  *      ledger_put_completeness(&l, &w, pending);       ledger_deinit(&l);
@@ -33,12 +34,16 @@ struct ledger {
     char *texts;                      /* owned: of the rows */
     int64_t begins[PARAMS_ROOMS_MAX]; /* of the rooms; INT64_MAX: never collected */
     int64_t now_ms;
-    bool unknown; /* there should have been rows */
+    int64_t kept_ms; /* wall: before, what the answer is about may be dropped */
+    bool unknown;    /* there should have been rows */
 };
 
 /* to_ms is cut off at the time that it is. */
 void ledger_init(struct ledger *l, struct api *a, const int64_t *rooms, size_t n_rooms,
                  int64_t from_ms, int64_t to_ms, bool gaps_only);
+/* What the answer is made of: of times before which that was dropped because it was old, or what is known to be missing was, a
+ * gap with the cause `expired` is told. Before ledger_take. */
+void ledger_made_of(struct ledger *l, enum api_kept what);
 void ledger_deinit(struct ledger *l); /* a zeroed one is fine */
 bool ledger_needs_rows(const struct ledger *l);
 /* The statement, and its arguments; returns how many. */

@@ -334,6 +334,16 @@ CREATE TABLE public.event_default (
 );
 
 --
+-- Name: kept; Type: TABLE; Schema: public; Owner: -
+--
+
+CREATE TABLE public.kept (
+    what text NOT NULL,
+    from_ms bigint NOT NULL,
+    CONSTRAINT kept_what_check CHECK ((what = ANY (ARRAY['events'::text, 'minutes'::text, 'audience'::text, 'coverage'::text])))
+);
+
+--
 -- Name: minute_dirty; Type: TABLE; Schema: public; Owner: -
 --
 
@@ -627,6 +637,13 @@ ALTER TABLE ONLY public.event
 
 ALTER TABLE ONLY public.event_default
     ADD CONSTRAINT event_default_pkey PRIMARY KEY (room_id, id) WITH (fillfactor='100');
+
+--
+-- Name: kept kept_pkey; Type: CONSTRAINT; Schema: public; Owner: -
+--
+
+ALTER TABLE ONLY public.kept
+    ADD CONSTRAINT kept_pkey PRIMARY KEY (what);
 
 --
 -- Name: minute_dirty minute_dirty_pkey; Type: CONSTRAINT; Schema: public; Owner: -

@@ -123,6 +123,7 @@ static void audience_read(void *ctx, enum err_code code, const struct err *err,
     put_steps(j, w, rows);
     jw_object_end(w);
     ledger_init(&j->ledger, a, j->named.rooms, 1, j->from * j->step_ms, j->to * j->step_ms, true);
+    ledger_made_of(&j->ledger, API_KEPT_AUDIENCE);
     if (!ledger_read(&j->ledger, &j->job, audience_gaps)) {
         audience_answer(j);
     }

@@ -124,6 +124,7 @@ static void coverage_begin(struct job *job)
     bool begins = params_has(&j->params, PARAM_FROM) || params_has(&j->params, PARAM_SINCE);
     ledger_init(&j->ledger, job->api, j->named.rooms, 1,
                 begins ? j->params.from_ms : to_ms - DEFAULT_MS, to_ms, false);
+    ledger_made_of(&j->ledger, API_KEPT_COVERAGE);
     if (!ledger_needs_rows(&j->ledger)) {
         coverage_answer(j, NULL);
         return;

@@ -190,6 +190,7 @@ static void list_read(void *ctx)
     }
     ledger_init(&j->ledger, j->job.api, j->named.rooms, j->named.n, id_ts_ms(low),
                 high > low ? id_ts_ms(high - 1) + 1 : id_ts_ms(low), true);
+    ledger_made_of(&j->ledger, API_KEPT_EVENTS);
     if (!ledger_read(&j->ledger, &j->job, ledger_rows)) {
         list_amends(j);
     }

@@ -142,6 +142,7 @@ static void sessions_ledger(struct sessions_job *j, const struct page_result *r)
     }
     ledger_init(&j->ledger, j->job.api, j->named.rooms, 1, id_ts_ms(low),
                 high > low ? id_ts_ms(high - 1) + 1 : id_ts_ms(low), true);
+    ledger_made_of(&j->ledger, API_KEPT_COVERAGE);
     if (!ledger_read(&j->ledger, &j->job, sessions_gaps)) {
         sessions_answer(j);
     }
@@ -311,6 +312,7 @@ static void counts_read(void *ctx, enum err_code code, const struct err *err,
     jw_object_end(w);
     jw_object_end(w); /* data */
     ledger_init(&j->ledger, j->job.api, &j->room_id, 1, j->start_ms, j->end_ms, true);
+    ledger_made_of(&j->ledger, API_KEPT_MINUTES);
     if (!ledger_read(&j->ledger, &j->job, session_gaps)) {
         session_answer(j);
     }

@@ -154,6 +154,7 @@ static void reply_stats(struct stats_job *j)
     ledger_init(&j->ledger, a, j->named.rooms, j->named.n,
                 series ? j->minutes.from * MINUTE_MS : now_ms,
                 series ? j->minutes.to * MINUTE_MS : now_ms, true);
+    ledger_made_of(&j->ledger, API_KEPT_MINUTES);
     if (!ledger_read(&j->ledger, &j->job, ledger_rows)) {
         write_stats(j);
     }

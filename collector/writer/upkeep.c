@@ -144,7 +144,7 @@ static const struct db_stmt dirty_lock_stmt = {
 };
 /* Up to $1 minutes that were counted before something came into them or went; those that are not rolled up yet wait for that.
  * A statement of its own behind the lock: its snapshot shows all that was added before. What the writer adds meanwhile
- * takes the mark back, and is counted after it. */
+ * takes the mark back, and is counted after it. A minute whose events were dropped (retention.h) keeps its counts. */
 static const struct db_stmt dirty_stmt = {
     .name = "upkeep_dirty",
     .sql = "WITH due AS (DELETE FROM minute_dirty AS d USING (SELECT room_id, minute "
@@ -152,8 +152,9 @@ static const struct db_stmt dirty_stmt = {
            "ORDER BY room_id, minute LIMIT $1) AS x "
            "WHERE d.room_id = x.room_id AND d.minute = x.minute RETURNING d.room_id, "
            "d.minute) " MINUTE_INSERT
-           "SELECT due.room_id, due.minute, c.* FROM due CROSS JOIN LATERAL (SELECT " MINUTE_COUNTS
-           "FROM event WHERE event.room_id = due.room_id "
+           "SELECT due.room_id, due.minute, c.* FROM (SELECT * FROM due WHERE minute >= coalesce("
+           "(SELECT from_ms / 60000 FROM kept WHERE what = 'events'), 0)) AS due CROSS JOIN "
+           "LATERAL (SELECT " MINUTE_COUNTS "FROM event WHERE event.room_id = due.room_id "
            "AND id >= (due.minute::int8 * 60000 - 1577836800000) << 22 "
            "AND id < ((due.minute::int8 + 1) * 60000 - 1577836800000) << 22) AS c " MINUTE_UPSERT,
 };

@@ -75,6 +75,7 @@ static void close_raw(void *ctx)
 static void on_coverage_finished(struct app *app)
 {
     app_sessions_close(app);
+    app_retention_close(app);
     app_commands_stop(app, close_raw);
 }
 
@@ -352,6 +353,7 @@ static void make_parts(struct app *app)
     app->db = db_new(app->loop, &db, app->stats);
     app_upstream_open(app);
     app_sessions_open(app);
+    app_retention_open(app);
     const struct writer_opts writer = {
         .conninfo = app->conninfo,
         .node = (unsigned)c->node,

@@ -54,6 +54,7 @@ struct app {
     struct spool *spool; /* NULL: data_dir cannot be used, events are in memory only */
     struct app_coverage *coverage;
     struct app_sessions *sessions;
+    struct retention *retention; /* NULL: no database any more */
     struct app_commands *commands;
     struct app_raw *raw;
     struct db *db;
@@ -177,6 +178,12 @@ bool app_sessions_is_live(struct app *app, int64_t room_id);
 void app_sessions_stop(struct app *app);
 void app_sessions_close(struct app *app);
 void app_sessions_free(struct app *app);
+
+/* app_retention.c: what is old is dropped */
+void app_retention_open(struct app *app);
+void app_retention_ops(struct api_ops *ops);
+void app_retention_start(struct app *app);
+void app_retention_close(struct app *app); /* before the database is */
 
 /* app_start.c: what happens between the writer's mark and "ready" */
 void app_on_mark(void *ctx, int64_t last_id);

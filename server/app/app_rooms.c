@@ -306,5 +306,6 @@ struct api_ops app_api_ops(struct app *app)
         .ctx = app,
     };
     app_coverage_ops(&ops);
+    app_retention_ops(&ops);
     return ops;
 }

@@ -69,6 +69,7 @@ static void start_running(struct app *app)
     collector_start(app->collector);
     app_fleet_start(app);
     app_sessions_start(app);
+    app_retention_start(app);
     bool v6 = strchr(app->listen.address, ':') != NULL;
     printf("danmakud ready: http://%s%s%s:%u\n", v6 ? "[" : "", app->listen.address, v6 ? "]" : "",
            http_port(app->http));
