@@ -186,6 +186,19 @@ struct collector *collector_new(struct loop *loop, const struct collector_opts *
     return c;
 }
 
+void collector_configure(struct collector *c, const struct collector_opts *opts)
+{
+    struct err err;
+    endpoint_list_set(c->hosts, opts->hosts, opts->n_hosts);
+    c->env.endpoints = opts->endpoints ? *opts->endpoints : endpoint_list_provider(c->hosts);
+    pacer_set_interval(c->env.pacer, opts->connect_interval_ms);
+    const bool tls = opts->endpoints ? opts->tls : endpoint_list_has(c->hosts, TRANSPORT_WSS);
+    const struct net_opts net = net_opts_of(opts, tls);
+    if (net_trust(c->env.net, &net, &err) != ERR_OK) {
+        LOG(ERROR, "collector", "the certificates before are trusted on", KV_CSTR("err", err.msg));
+    }
+}
+
 static void maybe_closed(void *ctx)
 {
     struct collector *c = ctx;

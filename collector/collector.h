@@ -79,6 +79,8 @@ struct collector *collector_new(struct loop *loop, const struct collector_opts *
 /* Stops reading at once, closes all connections, then calls closed once; freed by then. */
 void collector_close(struct collector *c, void (*closed)(void *ctx), void *ctx);
 void collector_start(struct collector *c);
+/* Takes over hosts, endpoints, tls, ca_file and connect_interval_ms, from the next connection on: those that are there stay. */
+void collector_configure(struct collector *c, const struct collector_opts *opts);
 
 /* ERR_CONFLICT: there already; ERR_FULL: max_rooms. */
 MUST_CHECK enum err_code collector_add(struct collector *c, int64_t room_id, struct err *err);

@@ -68,12 +68,23 @@ enum err_code endpoint_parse(struct str text, struct endpoint *ret, struct err *
     return ERR_OK;
 }
 
-struct endpoint_list *endpoint_list_new(struct loop *loop, const struct str *hosts, size_t n)
+static void clear(struct endpoint_list *l)
 {
-    struct endpoint_list *l = mem_new(struct endpoint_list);
-    l->loop = loop;
+    for (size_t i = 0; i < l->n; i++) {
+        mem_free(l->texts[i]);
+    }
+    mem_free(l->texts);
+    mem_free(l->endpoints);
+    l->texts = NULL;
+    l->endpoints = NULL;
+    l->n = 0;
+}
+
+void endpoint_list_set(struct endpoint_list *l, const struct str *hosts, size_t n)
+{
+    clear(l);
     if (n == 0) {
-        return l;
+        return;
     }
     l->endpoints = mem_new_array(struct endpoint, n);
     l->texts = mem_new_array(char *, n);
@@ -87,6 +98,13 @@ struct endpoint_list *endpoint_list_new(struct loop *loop, const struct str *hos
         }
         l->texts[l->n++] = text;
     }
+}
+
+struct endpoint_list *endpoint_list_new(struct loop *loop, const struct str *hosts, size_t n)
+{
+    struct endpoint_list *l = mem_new(struct endpoint_list);
+    l->loop = loop;
+    endpoint_list_set(l, hosts, n);
     return l;
 }
 
@@ -96,11 +114,7 @@ void endpoint_list_free(struct endpoint_list *l)
         return;
     }
     ASSERT(l->n_pending == 0);
-    for (size_t i = 0; i < l->n; i++) {
-        mem_free(l->texts[i]);
-    }
-    mem_free(l->texts);
-    mem_free(l->endpoints);
+    clear(l);
     mem_free(l);
 }
 

@@ -93,6 +93,8 @@ struct endpoint_list;
 /* Entries that do not parse are left out; an empty list answers ERR_NOT_FOUND. Each entry is one transport: the rank
  * changes nothing. */
 struct endpoint_list *endpoint_list_new(struct loop *loop, const struct str *hosts, size_t n);
+/* Answers that are under way come from the new ones. */
+void endpoint_list_set(struct endpoint_list *l, const struct str *hosts, size_t n);
 void endpoint_list_free(struct endpoint_list *l); /* no answer may be pending; NULL is fine */
 struct endpoint_provider endpoint_list_provider(struct endpoint_list *l);
 bool endpoint_list_has(const struct endpoint_list *l, enum transport_kind kind);

@@ -201,6 +201,26 @@ enum fleet_state fleet_state_of(const struct fleet_room *r)
 
 /* ---- configuration ---- */
 
+void fleet_ask_upstream(struct fleet *f, bool ask)
+{
+    const struct fleet_source *source = ask && f->source.resolve != NULL ? &f->source : NULL;
+    if (source == f->opts.source) {
+        return;
+    }
+    f->opts.source = source;
+    for (size_t i = 0; i < f->n; i++) {
+        struct fleet_room *r = f->rooms[i];
+        if (source == NULL) {
+            r->resolved = true; /* the number is taken for the real one */
+        } else if (r->unasked && r->resolved && !r->collected) {
+            r->resolved = false;
+            r->unresolved = FLEET_WAIT_RESOLVING;
+            r->next_try_ms = 0;
+        }
+        r->unasked = r->unasked || source == NULL;
+    }
+}
+
 static void take_configured(struct fleet *f, int64_t number)
 {
     struct fleet_room *r = fleet_find(f, number);
@@ -212,6 +232,7 @@ static void take_configured(struct fleet *f, int64_t number)
             return;
         }
         r->resolved = f->opts.source == NULL;
+        r->unasked = r->resolved;
         r->unresolved = FLEET_WAIT_RESOLVING;
     }
     if (!r->by_config) {

@@ -85,6 +85,9 @@ void fleet_free(struct fleet *f);
  * before a restart is wanted until fleet_discovered says otherwise. */
 void fleet_configure(struct fleet *f, const int64_t *numbers, size_t n, size_t max_rooms,
                      bool discovering);
+/* Whether upstream is asked about numbers, by the source of the options; true at first if there is one. Rooms that have a
+ * connection keep the number they have. Before fleet_configure, which acts on it. */
+void fleet_ask_upstream(struct fleet *f, bool ask);
 /* What upstream says of a room, from whoever asked: title, area, anchor, live. Unknown rooms are no matter. */
 void fleet_note_room(struct fleet *f, const struct upstream_room *said);
 

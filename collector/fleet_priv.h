@@ -25,6 +25,7 @@ struct fleet_room {
     enum fleet_origin origin; /* who wanted it last */
     enum fleet_state state;   /* never FLEET_LEFT: that follows from nobody wanting it */
     bool by_config, by_api, by_discovery, pinned;
+    bool unasked; /* its number was taken for real: nobody was there to be asked */
     bool resolved;
     bool collected;
     bool chosen;  /* by the plan being made */

@@ -32,6 +32,7 @@ struct status_poll {
     int64_t pause_ms;           /* length of the last pause; 0 none */
     struct question *under_way; /* shared with its callback */
     bool started;
+    bool off; /* nobody is to be asked */
     bool works;
 };
 
@@ -124,7 +125,7 @@ static void on_timer(void *ctx)
 /* Exactly one thing is due next: an answer, the end of a pause, the next question, the next round. */
 static void schedule(struct status_poll *p)
 {
-    if (!p->started || p->under_way != NULL || p->opts.status == NULL) {
+    if (!p->started || p->under_way != NULL || p->opts.status == NULL || p->off) {
         return;
     }
     const int64_t now = loop_now_ms(p->loop);
@@ -140,7 +141,7 @@ static void schedule(struct status_poll *p)
 
 bool status_poll_ask(struct status_poll *p, int64_t room_id)
 {
-    if (p->opts.status == NULL || !p->started) {
+    if (p->opts.status == NULL || p->off || !p->started) {
         return false;
     }
     const bool pause = loop_now_ms(p->loop) < p->pause_until_ms;
@@ -163,6 +164,19 @@ bool status_poll_ask(struct status_poll *p, int64_t room_id)
 bool status_poll_works(const struct status_poll *p)
 {
     return p->works;
+}
+
+void status_poll_enable(struct status_poll *p, bool on)
+{
+    if (on != p->off) {
+        return;
+    }
+    p->off = !on;
+    p->n = p->at = p->n_soon = 0;
+    p->works = false;
+    p->round_ms = loop_now_ms(p->loop);
+    loop_timer_stop(&p->timer);
+    schedule(p);
 }
 
 void status_poll_set_interval(struct status_poll *p, int64_t interval_ms)

@@ -45,6 +45,8 @@ struct status_poll *status_poll_new(struct loop *loop, const struct status_poll_
 /* At any time, also from a callback of it; the answer under way is dropped. NULL is fine. */
 void status_poll_free(struct status_poll *p);
 void status_poll_start(struct status_poll *p); /* the first round begins at once */
+/* Whether anybody is asked; true at first. False: rounds rest, status_poll_ask refuses. */
+void status_poll_enable(struct status_poll *p, bool on);
 void status_poll_set_interval(struct status_poll *p, int64_t interval_ms);
 /* False: it will not be asked before the next round (nobody to ask, a pause, too many). */
 bool status_poll_ask(struct status_poll *p, int64_t room_id);

@@ -110,6 +110,15 @@ enum err_code net_configure(struct net *net, const struct net_opts *opts, struct
     return ERR_OK;
 }
 
+enum err_code net_trust(struct net *net, const struct net_opts *opts, struct err *err)
+{
+    if (!opts->tls) {
+        return ERR_OK;
+    }
+    return net->tls ? tls_ctx_trust(net->tls, opts->ca_file, err)
+                    : tls_ctx_new(opts->ca_file, &net->tls, err);
+}
+
 void net_on_note(struct net *net, void (*fn)(void *ctx, enum net_note note), void *ctx)
 {
     net->on_note = fn;

@@ -159,6 +159,26 @@ enum err_code tls_ctx_new(const char *ca_file, struct tls_ctx **ret, struct err 
     return ERR_OK;
 }
 
+enum err_code tls_ctx_trust(struct tls_ctx *c, const char *ca_file, struct err *err)
+{
+    SSL_CTX *const fresh = SSL_CTX_new(TLS_client_method());
+    enum err_code rc = ERR_OK;
+    if (!fresh) {
+        ERR_clear_error();
+        rc = err_set(err, ERR_UNAVAILABLE, "tls: OpenSSL cannot be used");
+    } else {
+        rc = trust(fresh, ca_file, err);
+    }
+    if (rc == ERR_OK) {
+        SSL_CTX_set1_cert_store(c->ssl, SSL_CTX_get_cert_store(fresh));
+        while (c->n_sessions > 0) { /* verified by what is not trusted any more */
+            forget(c, &c->sessions[0]);
+        }
+    }
+    SSL_CTX_free(fresh);
+    return rc;
+}
+
 void tls_ctx_free(struct tls_ctx *c)
 {
     if (!c) {

@@ -4,7 +4,7 @@
  * TLS_SESSIONS_MAX hosts, the one used longest ago leaves), so that a reconnect needs no certificates. A session was
  * verified when it was made, and is only used for the same host and port.
  *
- * Threading:  startup only for tls_ctx_new (it reads files); loop thread only for the rest.
+ * Threading:  startup only for tls_ctx_new, when settings are read again for tls_ctx_trust (they read files); loop thread only for the rest.
  * Errors:     ERR_INVALID: the file has no certificates, said in words.
  */
 #pragma once
@@ -28,6 +28,8 @@ struct tls_bio;
 struct tls_ctx;
 /* ca_file: PEM; NULL or "": the certificates the system trusts. */
 MUST_CHECK enum err_code tls_ctx_new(const char *ca_file, struct tls_ctx **ret, struct err *err);
+/* Other certificates from now on; connections that are there stay. On failure nothing changes. */
+MUST_CHECK enum err_code tls_ctx_trust(struct tls_ctx *c, const char *ca_file, struct err *err);
 void tls_ctx_free(struct tls_ctx *c); /* NULL is fine */
 
 /* A client for this host (NUL-terminated), its name or address to be verified. NULL: no name for a certificate. */

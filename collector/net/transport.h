@@ -97,6 +97,8 @@ struct net_opts {
 /* Whether net_configure would succeed. */
 MUST_CHECK enum err_code net_opts_check(const struct net_opts *opts, struct err *err);
 /* Before the first transport. ERR_INVALID: a text that does not fit into a request, a file without certificates. */
+/* Of opts, tls and ca_file from the next connection on; those that are there stay. tls once on stays on. */
+MUST_CHECK enum err_code net_trust(struct net *net, const struct net_opts *opts, struct err *err);
 MUST_CHECK enum err_code net_configure(struct net *net, const struct net_opts *opts,
                                        struct err *err);
 

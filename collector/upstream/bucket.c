@@ -21,6 +21,14 @@ static void fill(struct bucket *b, int64_t now_ms)
     }
 }
 
+void bucket_set(struct bucket *b, double rate, unsigned burst, int64_t now_ms)
+{
+    ASSERT(rate > 0 && burst > 0);
+    fill(b, now_ms);
+    b->rate = rate;
+    b->burst = burst;
+}
+
 bool bucket_take(struct bucket *b, int64_t now_ms)
 {
     fill(b, now_ms);

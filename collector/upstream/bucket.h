@@ -18,6 +18,7 @@ struct bucket {
 };
 
 void bucket_init(struct bucket *b, double rate, unsigned burst, int64_t now_ms); /* full */
+void bucket_set(struct bucket *b, double rate, unsigned burst, int64_t now_ms);  /* from now on */
 /* Takes one; false: there is none. */
 MUST_CHECK bool bucket_take(struct bucket *b, int64_t now_ms);
 /* How long until bucket_take can succeed; 0: now. */

@@ -64,6 +64,17 @@ static void add_base(struct upstream *u, enum upstream_base base, struct str url
     u->host_of[base] = u->n_hosts++;
 }
 
+static void free_bases(struct upstream *u)
+{
+    for (size_t i = 0; i < BASES; i++) {
+        mem_free(u->bases[i]);
+        mem_free(u->hosts[i].name);
+        u->bases[i] = NULL;
+        u->hosts[i] = (struct host){0};
+    }
+    u->n_hosts = 0;
+}
+
 /* ---- figures ---- */
 
 static void scrape_counts(const struct upstream *u, struct buf *labels, struct buf *out)
@@ -234,10 +245,7 @@ void upstream_maybe_closed(struct upstream *u)
         stats_off_scrape(u->stats, u);
     }
     identity_close(u);
-    for (size_t i = 0; i < BASES; i++) {
-        mem_free(u->bases[i]);
-        mem_free(u->hosts[i].name);
-    }
+    free_bases(u);
     mem_free(u->cookie_file);
     mem_free(u->buvid_file);
     mem_free(u);
@@ -255,10 +263,52 @@ void upstream_close(struct upstream *u, void (*closed)(void *ctx), void *ctx)
     requests_cancel(u);
 }
 
-void upstream_reload(struct upstream *u)
+static bool same_bases(const struct upstream *u, const struct upstream_opts *opts)
+{
+    const struct str urls[] = {
+        [BASE_LIVE] = opts->live_url, [BASE_API] = opts->api_url, [BASE_WWW] = opts->www_url};
+    bool same = true;
+    for (size_t i = 0; i < BASES; i++) {
+        same = same && str_eq(str_of(u->bases[i]), without_slash(urls[i]));
+    }
+    return same;
+}
+
+/* Answers that are under way are those of the servers before: they are asked for again. */
+static void change_bases(struct upstream *u, const struct upstream_opts *opts)
+{
+    struct list waiting;
+    requests_take_waiting(u, &waiting);
+    free_bases(u);
+    add_base(u, BASE_LIVE, opts->live_url, opts);
+    add_base(u, BASE_API, opts->api_url, opts);
+    add_base(u, BASE_WWW, opts->www_url, opts);
+    u->epoch++;
+    breaker_init(&u->breaker, opts->breaker_ms);
+    identity_drop_key(u);
+    requests_put_back(u, &waiting);
+    LOG(INFO, "upstream", "other servers are asked from now on",
+        KV_CSTR("url", u->bases[BASE_LIVE]));
+}
+
+void upstream_configure(struct upstream *u, const struct upstream_opts *opts)
 {
     LOOP_ASSERT(u->loop);
-    if (!u->closing) {
-        identity_load_cookies(u);
+    ASSERT(opts->timeout_ms > 0 && opts->breaker_ms > 0);
+    if (u->closing) {
+        return;
     }
+    upstream_http_configure(u->http, opts->ca_file, opts->timeout_ms);
+    if (!same_bases(u, opts)) {
+        change_bases(u, opts);
+    }
+    u->breaker.base_ms = opts->breaker_ms;
+    for (size_t i = 0; i < u->n_hosts; i++) {
+        bucket_set(&u->hosts[i].bucket, opts->rate, opts->burst, loop_now_ms(u->loop));
+    }
+    char *const before = u->cookie_file;
+    u->cookie_file = text_of(opts->cookie_file);
+    mem_free(before);
+    identity_load_cookies(u);
+    loop_timer_start(&u->pump_timer, 0, 0);
 }

@@ -148,5 +148,6 @@ void upstream_each_host(const struct upstream *u,
 /* Asks something small, to learn upstream's clock (upstream_info: skew_ms). told comes once, never before this returns: an
  * answer has come, or none will. One at a time. */
 void upstream_ask_clock(struct upstream *u, void (*told)(void *ctx), void *ctx);
-/* Reads cookie_file again (SIGHUP). */
-void upstream_reload(struct upstream *u);
+/* SIGHUP: takes over the options but user_agent, state_dir, seed, clock_off_max_ms, and reads cookie_file again. What is
+ * under way goes on; if a base has changed, it is asked again there, and a ban by the server before does not count. */
+void upstream_configure(struct upstream *u, const struct upstream_opts *opts);

@@ -421,6 +421,13 @@ struct upstream_http *upstream_http_new(struct loop *loop, const struct upstream
     return h;
 }
 
+void upstream_http_configure(struct upstream_http *h, struct str ca_file, int64_t timeout_ms)
+{
+    mem_free(h->ca_file);
+    h->ca_file = text_of(ca_file);
+    h->timeout_ms = timeout_ms;
+}
+
 void upstream_http_close(struct upstream_http *h, void (*closed)(void *ctx), void *ctx)
 {
     ASSERT(!h->closing);

@@ -50,6 +50,8 @@ struct upstream_http_answer {
 typedef void(upstream_http_fn)(void *ctx, const struct upstream_http_answer *answer);
 
 struct upstream_http *upstream_http_new(struct loop *loop, const struct upstream_http_opts *opts);
+/* From the next exchange on. */
+void upstream_http_configure(struct upstream_http *h, struct str ca_file, int64_t timeout_ms);
 /* done comes exactly once, never before this returns, unless upstream_http_close comes before. */
 void upstream_http_get(struct upstream_http *h, const struct upstream_http_ask *ask,
                        upstream_http_fn *done, void *ctx);

@@ -93,6 +93,7 @@ struct request {
     bool internal;       /* the identity's own */
     bool refreshed;      /* the identity was made anew for it once */
     uint64_t generation; /* of the identity it was sent with */
+    unsigned epoch;      /* of the bases it was sent to */
     struct backoff backoff;
     struct loop_timer timer;
     struct err err; /* while it waits to be told */
@@ -137,6 +138,7 @@ struct upstream {
     struct host hosts[BASES];
     size_t n_hosts;
     size_t host_of[BASES];
+    unsigned epoch; /* counts changes of the bases */
     struct breaker breaker;
     struct rng rng;
     struct identity id;
@@ -160,6 +162,9 @@ void request_new(struct upstream *u, enum upstream_api api, struct str query, in
 void request_new_internal(struct upstream *u, enum upstream_api api, request_fn *done, void *ctx);
 void requests_pump(struct upstream *u);   /* sends what may be sent */
 void requests_cancel(struct upstream *u); /* all of them */
+/* Those that wait for their turn, and back again to the host they are for now. */
+void requests_take_waiting(struct upstream *u, struct list *ret);
+void requests_put_back(struct upstream *u, struct list *from);
 /* Those that wait for the identity: `what` is there now, or (err) cannot be had. */
 void requests_identity(struct upstream *u, enum upstream_need what, const struct err *err);
 size_t requests_n(const struct upstream *u);

@@ -304,6 +304,12 @@ static void on_answer(void *ctx, const struct upstream_http_answer *h)
     struct upstream *u = r->up;
     struct answer a;
     list_remove(&u->running, &r->node);
+    if (r->epoch != u->epoch) { /* of a server that is not asked any more */
+        r->tries--;
+        queue(r);
+        requests_pump(u);
+        return;
+    }
     host(r)->n_running--;
     r->outcome = request_judge(r->api, h, &a, &r->err);
     note(r, h);
@@ -364,6 +370,7 @@ static void dispatch(struct request *r)
         const struct upstream_http_ask ask = {buf_str(&url), buf_str(&referer), buf_str(&cookie)};
         r->tries++;
         r->generation = u->id.generation;
+        r->epoch = u->epoch;
         host(r)->n_requests++;
         host(r)->n_running++;
         u->n_requests++;
@@ -550,6 +557,28 @@ void requests_identity(struct upstream *u, enum upstream_need what, const struct
         loop_timer_start(&u->pump_timer, 0, 0);
     }
     clock_told(u);
+}
+
+void requests_take_waiting(struct upstream *u, struct list *ret)
+{
+    list_init(ret);
+    for (size_t i = 0; i < u->n_hosts; i++) {
+        for (unsigned lane = 0; lane < LANES; lane++) {
+            for (struct list_node *node; (node = list_first(&u->hosts[i].waiting[lane]));) {
+                list_remove(&u->hosts[i].waiting[lane], node);
+                list_push_back(ret, node);
+            }
+        }
+    }
+}
+
+void requests_put_back(struct upstream *u, struct list *from)
+{
+    for (struct list_node *node; (node = list_first(from));) {
+        list_remove(from, node);
+        queue(CONTAINER_OF(node, struct request, node));
+    }
+    loop_timer_start(&u->pump_timer, 0, 0);
 }
 
 void requests_cancel(struct upstream *u)

@@ -209,7 +209,7 @@ static void reload(struct app *app)
         if (log_level_parse(str_of(app->config->log_level), &level) == 0) {
             log_set_level(level);
         }
-        upstream_reload(app->upstream);
+        app_upstream_configure(app);
         app_fleet_configure(app);
         LOG(INFO, "app", "configuration reloaded", KV_I64("rooms", app->config->rooms.n),
             KV_STR("need_restart", buf_str(&notes)));

@@ -104,7 +104,7 @@ void app_fleet_open(struct app *app)
         .loop = app->loop,
         .db = app->db,
         .stats = app->stats,
-        .source = app_asks_upstream(app->config) ? &source : NULL,
+        .source = &source,
         .sink = {.add = sink_add, .remove = sink_remove, .ctx = app},
         .retry_max_ms = app->config->backoff_max,
     };
@@ -162,6 +162,7 @@ void app_fleet_configure(struct app *app)
     for (size_t i = 0; i < c->rooms.n; i++) {
         n += app_room_parse(c->rooms.items[i], &numbers[n]);
     }
+    fleet_ask_upstream(app->fleet, app_asks_upstream(c));
     fleet_configure(app->fleet, numbers, n, (size_t)c->max_rooms, n_selects > 0);
     configure_discovery(app, selects, n_selects);
     mem_free(numbers);

@@ -220,6 +220,7 @@ bool app_room_parse(const char *text, int64_t *ret);
 void app_upstream_check(const struct config *config, struct config_check *check);
 const char *app_user_agent(const struct config *config); /* of HTTP and websockets alike */
 void app_upstream_open(struct app *app);
+void app_upstream_configure(struct app *app); /* after a reload */
 /* Who waits for an answer gets ERR_CANCELED; nothing is asked any more. closed(app) comes later. */
 void app_upstream_close(struct app *app, void (*closed)(void *app));
 void app_upstream_free(struct app *app); /* once the rooms have closed */

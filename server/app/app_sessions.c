@@ -206,6 +206,7 @@ static void on_tick(void *ctx)
     }
     sessions_set_merge(s->sessions, app->config->session_merge);
     session_sweep_set(s->sweep, app->config->session_abandoned);
+    status_poll_enable(s->poll, app_asks_upstream(app->config));
     if (s->interval_ms != app->config->status_interval) {
         s->interval_ms = app->config->status_interval;
         status_poll_set_interval(s->poll, s->interval_ms);
@@ -371,7 +372,7 @@ void app_sessions_open(struct app *app)
     const struct status_poll_opts poll = {
         .interval_ms = app->config->status_interval,
         .rooms = poll_rooms,
-        .status = app_asks_upstream(app->config) ? poll_status : NULL,
+        .status = poll_status,
         .status_ctx = app,
         .answer = poll_answer,
         .ctx = app,
@@ -383,6 +384,7 @@ void app_sessions_open(struct app *app)
     s->store = session_store_new(app->loop, &store, app->stats);
     s->sweep = session_sweep_new(app->loop, &sweep, app->stats);
     s->poll = status_poll_new(app->loop, &poll, app->stats);
+    status_poll_enable(s->poll, app_asks_upstream(app->config));
     s->audience = audience_new(&audience, app->stats);
     s->figures = audience_store_new(app->loop, app->db, app->stats);
     loop_timer_init(&s->tick, app->loop, on_tick, app);

@@ -2,6 +2,7 @@
 #include "server/app/app_priv.h"
 
 #include "server/core/assert.h"
+#include "server/core/mem.h"
 
 enum { SECONDS_PER_MINUTE = 60 };
 
@@ -58,21 +59,16 @@ static struct endpoint_order order_of(const struct config *config)
     return order;
 }
 
-void app_upstream_open(struct app *app)
+/* state_dir: "": none. Texts borrow from the configuration. */
+static struct upstream_opts options_of(const struct config *c, struct str state_dir)
 {
-    const struct config *c = app->config;
-    const struct endpoint_order order = order_of(c);
-    struct buf dir;
-    struct err err;
-    buf_init(&dir, APP_PATH_BYTES);
-    const bool has_dir = app_data_dir(c, &dir, &err) == ERR_OK; /* told already if it has not */
-    const struct upstream_opts opts = {
+    return (struct upstream_opts){
         .live_url = str_of(c->upstream_url),
         .api_url = str_of(c->upstream_api_url),
         .www_url = str_of(c->upstream_www_url),
         .user_agent = str_of(app_user_agent(c)),
         .cookie_file = str_of(c->cookie_file),
-        .state_dir = has_dir ? str_of(dir.data) : STR_NULL,
+        .state_dir = state_dir,
         .ca_file = str_of(c->upstream_ca_file),
         .timeout_ms = c->upstream_timeout,
         .rate = (double)c->upstream_rate / SECONDS_PER_MINUTE,
@@ -80,10 +76,45 @@ void app_upstream_open(struct app *app)
         .breaker_ms = c->upstream_breaker,
         .clock_off_max_ms = APP_CLOCK_OFF_MAX_MS,
     };
+}
+
+void app_upstream_open(struct app *app)
+{
+    const struct endpoint_order order = order_of(app->config);
+    struct buf dir;
+    struct err err;
+    buf_init(&dir, APP_PATH_BYTES);
+    const bool has_dir =
+        app_data_dir(app->config, &dir, &err) == ERR_OK; /* told already if it has not */
+    const struct upstream_opts opts =
+        options_of(app->config, has_dir ? str_of(dir.data) : STR_NULL);
     app->upstream = upstream_new(app->loop, &opts, app->stats);
     app->endpoints = endpoint_upstream_new(app->loop, app->upstream, &order);
     app_clock_open(app);
     buf_deinit(&dir);
+}
+
+/* What a reload has changed: connections that are there stay, the next ones go by it. */
+void app_upstream_configure(struct app *app)
+{
+    const struct config *c = app->config;
+    const struct upstream_opts upstream = options_of(c, STR_NULL);
+    const struct endpoint_provider endpoints = endpoint_upstream_provider(app->endpoints);
+    struct str *hosts = mem_new_array(struct str, c->upstream_hosts.n + 1);
+    for (size_t i = 0; i < c->upstream_hosts.n; i++) {
+        hosts[i] = str_of(c->upstream_hosts.items[i]);
+    }
+    const struct collector_opts collector = {
+        .hosts = hosts,
+        .n_hosts = c->upstream_hosts.n,
+        .endpoints = c->upstream_hosts.n == 0 ? &endpoints : NULL,
+        .tls = true,
+        .ca_file = c->upstream_ca_file,
+        .connect_interval_ms = c->connect_interval,
+    };
+    upstream_configure(app->upstream, &upstream);
+    collector_configure(app->collector, &collector);
+    mem_free(hosts);
 }
 
 void app_upstream_close(struct app *app, void (*closed)(void *app))

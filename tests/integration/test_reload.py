@@ -22,8 +22,9 @@ def test_what_needs_a_restart_is_named(danmakud, tmp_path):
     ini = tmp_path / "danmakud.ini"
     ini.write_text("rooms = 41\nupstream_hosts = 127.0.0.1:1\n")
     d = danmakud("--config", str(ini), record=False)
-    ini.write_text("rooms = 41\nupstream_hosts = 127.0.0.1:2\nbatch_rows = 7\nmax_rooms = 9\n")
+    ini.write_text("rooms = 41\nupstream_hosts = 127.0.0.1:2\nbatch_rows = 7\nuser_agent = x\nmax_rooms = 9\n")
     d.signal(signal.SIGHUP)
     wait_for("the reload", lambda: "configuration reloaded" in d.log_text())
     line = next(x for x in d.log_text().splitlines() if "configuration reloaded" in x)
-    assert "upstream_hosts" in line and "batch_rows" in line and "max_rooms" not in line
+    assert "user_agent" in line and "batch_rows" in line
+    assert "max_rooms" not in line and "upstream_hosts" not in line

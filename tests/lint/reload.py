@@ -17,6 +17,9 @@ ONCE = re.compile(r"^(make_\w+|app_\w+_open|app_run)$")  # run at the start, and
 # Keys that are also read where a part is made -> who compares and applies them later.
 LATER = {
     "session_merge": ("server/app/app_sessions.c", "on_tick"),
+    "upstream_hosts": ("server/app/app_upstream.c", "app_upstream_configure"),
+    "upstream_ca_file": ("server/app/app_upstream.c", "app_upstream_configure"),
+    "connect_interval": ("server/app/app_upstream.c", "app_upstream_configure"),
     "status_interval": ("server/app/app_sessions.c", "on_tick"),
 }
 

@@ -479,7 +479,7 @@ static void a_login_that_expired(void **state)
     /* New cookies. */
     write_cookies(f, "SESSDATA=new");
     nav_says(f, "\"code\":0,\"data\":{\"isLogin\":true,\"mid\":5");
-    upstream_reload(f->up);
+    upstream_configure(f->up, &f->opts);
     upr_danmu(f, 1);
     upr_wait(f);
     assert_int_equal(f->danmu.uid, 5);
@@ -520,7 +520,7 @@ static void cookies_replaced_while_asking(void **state)
     assert_true(upr_sent(f, UPR_NAV, "SESSDATA=old"));
     write_cookies(f, "SESSDATA=new");
     nav_says(f, "\"code\":0,\"data\":{\"isLogin\":true,\"mid\":5");
-    upstream_reload(f->up);
+    upstream_configure(f->up, &f->opts);
     upr_wait(f);
     assert_int_equal(f->code, ERR_OK);
     assert_int_equal(f->danmu.uid, 5);
@@ -541,7 +541,7 @@ static void closed_while_asking_again(void **state)
     for (unsigned i = 0; i < 2000 && fake_web_n(f->web, UPR_NAV) == 0; i++) {
         upr_turns(f, 1);
     }
-    upstream_reload(f->up);
+    upstream_configure(f->up, &f->opts);
     upr_close(f);
     assert_int_equal(f->code, ERR_CANCELED);
 }
@@ -557,7 +557,7 @@ static void cookie_files_of_no_use(void **state)
     upr_open(f); /* not there */
     assert_int_equal(upr_logged(f, "cookie_file cannot be used"), 1);
     write_cookies(f, "bili_jct=x");
-    upstream_reload(f->up);
+    upstream_configure(f->up, &f->opts);
     assert_int_equal(upr_logged(f, "no SESSDATA"), 1);
     upstream_info(f->up, &info);
     assert_true(info.login_expired);
@@ -567,10 +567,10 @@ static void cookie_files_of_no_use(void **state)
     assert_false(upr_sent(f, UPR_DANMU, "bili_jct"));
     assert_int_equal(upr_logged(f, "does not take the login"), 0);
     write_cookies(f, "SESSDATA=x");
-    upstream_reload(f->up);
+    upstream_configure(f->up, &f->opts);
     assert_int_equal(upr_logged(f, "chmod 600"), 1); /* as umask left it */
     assert_int_equal(unlink(f->cookie_path), 0);
-    upstream_reload(f->up);
+    upstream_configure(f->up, &f->opts);
     assert_int_equal(upr_logged(f, "cookie_file cannot be used"), 3);
     upr_danmu(f, 1);
     upr_wait(f);

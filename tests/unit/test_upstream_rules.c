@@ -676,6 +676,42 @@ static void closed_from_a_callback(void **state)
     }
 }
 
+/* What waits and what is under way is asked for at the new server; the old one's ban does not count there. */
+static void other_servers(void **state)
+{
+    struct upstream_rig *f = *state;
+    struct fake_web *other = fake_web_new(f->loop);
+    upr_close(f);
+    f->opts.timeout_ms = 100;
+    f->opts.burst = 1;
+    upr_open(f);
+    fake_web_answer(f->web, UPR_LIST, FAKE_WEB_SILENCE, "");
+    fake_web_answer(other, UPR_LIST, 200, LIST);
+    upr_list(f, 1);
+    upr_list(f, 2);
+    upr_turns(f, 20);
+    struct upstream_opts opts = f->opts;
+    opts.live_url = opts.api_url = opts.www_url = str_of(fake_web_url(other));
+    upstream_configure(f->up, &opts);
+    upr_wait(f);
+    assert_int_equal(f->n_codes[ERR_OK], 2);
+    assert_int_equal(fake_web_n(f->web, UPR_LIST), 1);
+    assert_int_equal(fake_web_n(other, UPR_LIST), 2);
+    fake_web_answer(other, UPR_LIST, 412, "banned");
+    upr_list(f, 1);
+    upr_wait(f);
+    assert_int_equal(info(f).breaker, UPSTREAM_OPEN);
+    fake_web_answer(f->web, UPR_LIST, 200, LIST);
+    upstream_configure(f->up, &f->opts);
+    assert_int_equal(info(f).breaker, UPSTREAM_CLOSED);
+    upr_list(f, 1);
+    upr_wait(f);
+    assert_int_equal(f->n_codes[ERR_OK], 3);
+    upr_close(f);
+    fake_web_free(other);
+    upr_open(f);
+}
+
 #define CASE(name) cmocka_unit_test_setup_teardown(name, upr_setup, upr_teardown)
 
 int main(int argc, char **argv)
@@ -692,6 +728,7 @@ int main(int argc, char **argv)
         CASE(nobody_there_is_told_once),
         CASE(back_again_is_told),
         CASE(silence_is_a_timeout),
+        CASE(other_servers),
         CASE(a_ban_stops_everything),
         CASE(one_tries_again),
         CASE(only_one_tries),
