@@ -2,6 +2,7 @@
 
     DANMAKUD_BUILD=build/dev /usr/bin/python3 -m pytest tests/integration/test_sim_http.py
 """
+import collections
 import functools
 import hashlib
 import json
@@ -150,6 +151,27 @@ def test_token_belongs_to_a_uid_and_a_room_and_a_device(web):
     assert s.stats()["auth_other_buvid"] == 0
     auth(s, 1001, token, buvid="another").close()
     assert s.stats()["auth_other_buvid"] == 1
+
+
+def test_visits_are_withheld_from_other_devices_and_platforms(web):
+    s = web("--rate", "200", "--mix", "danmaku=1,interact=3,entry=1")
+    token = s.site.danmu_info(1001)["data"]["token"]
+
+    def commands(**kw):
+        c = danmaku.Client(s.host, 1001, key=token, timeout=120, **kw)
+        seen = collections.Counter()
+        for message in c:
+            seen[message.get("cmd", "")] += 1
+            if seen["DANMU_MSG"] >= 5:
+                break
+        c.close()
+        return seen
+    own = commands(buvid=BUVID)
+    assert own["INTERACT_WORD"] > 0 and s.stats()["withheld"] == 0
+    for kw in ({"buvid": ""}, {"buvid": "another"}, {"buvid": BUVID, "platform": "android"}):
+        seen = commands(**kw)
+        assert seen["DANMU_MSG"] >= 5 and "INTERACT_WORD" not in seen and "ENTRY_EFFECT" not in seen, seen
+    assert s.stats()["withheld"] > 0 and s.stats()["auth_other_buvid"] == 2 and s.stats()["auth_failed"] == 0
 
 
 def test_tokens_expire(web):

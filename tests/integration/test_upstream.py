@@ -50,7 +50,7 @@ def test_rooms_connect_to_the_hosts_that_upstream_names(web, danmakud, tmp_path)
     wait_for("events", lambda: d.metric("danmakud_events_published_total") > 20)
     begun = [e for e in s.lines() if e["t"] == "begin"]
     assert {e["room"] for e in begun} == set(s.rooms)
-    assert s.stats()["auth_other_buvid"] == 0
+    assert s.stats()["auth_other_buvid"] == 0 and s.stats()["withheld"] == 0
     # One device id, kept; one key for all; a token for each room.
     assert asked(s, "/x/frontend/finger/spi") == 1 and asked(s, "/x/web-interface/nav") == 1
     assert asked(s, "/getDanmuInfo") == len(s.rooms)

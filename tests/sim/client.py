@@ -130,7 +130,7 @@ class Client:
     packets_per_message: of a websocket, how many packets were in each message."""
 
     def __init__(self, host, room, protover=3, uid=0, key="", buvid="", heartbeat_body=b"", auth=True, timeout=120,
-                 auth_body=None, receive_buffer=None, ca=None, origin=ORIGIN, user_agent=USER_AGENT):
+                 auth_body=None, receive_buffer=None, ca=None, origin=ORIGIN, user_agent=USER_AGENT, platform="web"):
         if "://" in host:
             self.link = WebSocket(host, timeout, ca, origin, user_agent)
         else:
@@ -146,7 +146,7 @@ class Client:
         self.next_heartbeat = None
         if auth:
             body = auth_body if auth_body is not None else json.dumps(
-                {"uid": uid, "roomid": room, "protover": protover, "platform": "web", "type": 2, "buvid": buvid,
+                {"uid": uid, "roomid": room, "protover": protover, "platform": platform, "type": 2, "buvid": buvid,
                  "key": key}).encode()
             try:
                 self.link.send(packet(AUTH, body))

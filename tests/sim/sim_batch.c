@@ -64,6 +64,15 @@ void sim_batch_handed(struct sim_batch *b, unsigned i)
     }
 }
 
+/* What upstream keeps back from who is not what it says; danmaku and what is paid is not. In its place comes what comes to every
+ * room now and then: which message is which is counted by their places. */
+static bool withheld(const struct sim_msg *m, int form)
+{
+    return (form & SIM_FORM_THIN) != 0 &&
+           (m->family == SIM_F_INTERACT || m->family == SIM_F_INTERACT2 ||
+            m->family == SIM_F_ENTRY);
+}
+
 void sim_batch_add(struct sim_batch *b, struct sim_room *r, const struct sim_msg *m,
                    const bool forms[static SIM_FORMS])
 {
@@ -73,9 +82,17 @@ void sim_batch_add(struct sim_batch *b, struct sim_room *r, const struct sim_msg
         if (forms[form]) {
             size_t mark = sim_packet_begin(run);
 
-            sim_gen_render(&r->gen, m, form == 1, run);
+            const bool masked = (form & SIM_FORM_MASKED) != 0;
+
+            if (withheld(m, form)) {
+                buf_put(run,
+                        STR("{\"cmd\":\"STOP_LIVE_ROOM_LIST\",\"data\":{\"room_id_list\":[]}}"));
+                b->server->stats.withheld++;
+            } else {
+                sim_gen_render(&r->gen, m, masked, run);
+            }
             sim_packet_end(run, mark);
-            add_line(b, m, form, form == 1);
+            add_line(b, m, form, masked);
         }
     }
     count(b, m);

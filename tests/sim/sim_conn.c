@@ -110,7 +110,7 @@ static void record(struct sim_conn *c, struct sim_transit *t)
 {
     struct sim_server *s = c->server;
     struct sim_record_conn who = sim_server_record_conn(c);
-    struct str rest = buf_str(&t->batch->lines[c->masked]);
+    struct str rest = buf_str(&t->batch->lines[c->form]);
     struct str line;
 
     for (unsigned i = 0; i < t->to && str_split(&rest, '\n', &line); i++) {
@@ -292,6 +292,7 @@ static void welcome(struct sim_conn *c)
     struct buf b;
 
     c->masked = c->room->masks && c->uid == 0;
+    c->form = (c->masked ? SIM_FORM_MASKED : 0) + (c->thin ? SIM_FORM_THIN : 0);
     buf_init(&b, SIM_MESSAGE_MAX);
     sim_auth_reply_put(&b, reply_ver(s), 0);
     if (c->masked) {
@@ -343,8 +344,10 @@ static bool admit(struct sim_conn *c, const struct sim_auth *a)
         refuse(c, -101, o->auth_fail_silent);
         return false;
     }
-    c->server->stats.auth_other_buvid += o->http && !o->token && !o->any_token &&
-                                         !sim_site_same_device(c->server->site, a->key, a->buvid);
+    const bool looks = o->http && !o->token && !o->any_token;
+    const bool other = looks && !sim_site_same_device(c->server->site, a->key, a->buvid);
+    c->server->stats.auth_other_buvid += other;
+    c->thin = other || (looks && !str_eq(a->platform, STR("web")));
     return true;
 }
 

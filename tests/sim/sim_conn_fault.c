@@ -199,7 +199,7 @@ static void play_text(struct sim_conn *c, const struct sim_fault *f)
     m->text_len = (uint32_t)sound.len;
     memcpy(m->text, sound.data, sound.len);
     if (s->deps.record) {
-        sim_record_members(m, c->masked, sim_fault_name(f->kind), &b->lines[c->masked]);
+        sim_record_members(m, c->masked, sim_fault_name(f->kind), &b->lines[c->form]);
     }
     b->event[0] = b->n = 1;
     b->extra = true;

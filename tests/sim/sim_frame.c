@@ -284,6 +284,8 @@ bool sim_auth_parse(struct str body, struct sim_auth *ret)
             (void)json_int(&j, &ret->protover);
         } else if (str_eq(key, STR("key"))) {
             (void)json_str_raw(&j, &ret->key);
+        } else if (str_eq(key, STR("platform"))) {
+            (void)json_str_raw(&j, &ret->platform);
         } else if (str_eq(key, STR("buvid"))) {
             (void)json_str_raw(&j, &ret->buvid);
         }

@@ -65,6 +65,7 @@ struct sim_auth {
     int64_t protover; /* 0: missing */
     struct str key;   /* raw, escapes unresolved; into the body */
     struct str buvid;
+    struct str platform;
 };
 /* false: not a JSON object. */
 MUST_CHECK bool sim_auth_parse(struct str body, struct sim_auth *ret);

@@ -17,7 +17,8 @@
 #include "tests/sim/sim_site.h"
 #include "tests/sim/sim_sock.h"
 
-enum { SIM_FORMS = 2 };                                             /* 0 open, 1 masked */
+/* What a client is shown: a sum of these, 0 is all. */
+enum { SIM_FORM_MASKED = 1, SIM_FORM_THIN = 2, SIM_FORMS = 4 };
 enum { SIM_BATCH_MAX = 256, SIM_BATCH_WORDS = SIM_BATCH_MAX / 64 }; /* messages */
 enum {
     SIM_CLIENT_PACKET_MAX = 16 * 1024,
@@ -84,6 +85,8 @@ struct sim_conn {
     int64_t uid;
     int64_t protover;
     bool masked;
+    bool thin; /* not what the web page would say it is: some commands are kept back */
+    int form;  /* of SIM_FORM_*; masked is part of it */
     bool lost; /* bytes were sent behind which nothing can be read */
     bool stalled;
     bool deaf;   /* does not answer heartbeats */
@@ -118,6 +121,7 @@ struct sim_stats {
     uint64_t auth_failed;
     uint64_t auth_mismatch; /* a good token of another uid or room */
     uint64_t auth_expired;
+    uint64_t withheld;         /* messages that SIM_FORM_THIN did not get */
     uint64_t auth_other_buvid; /* not the device the token was given to; let in */
     uint64_t over_limit;       /* connections of one address past --conns-per-address */
     uint64_t auth_timeouts;

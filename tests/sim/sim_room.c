@@ -106,10 +106,12 @@ static bool can_send(const struct sim_room *r, size_t limit)
 
 static void used_forms(const struct sim_room *r, bool forms[static SIM_FORMS])
 {
-    forms[0] = forms[1] = false;
+    for (int form = 0; form < SIM_FORMS; form++) {
+        forms[form] = false;
+    }
     EACH_CONN(r, n)
     {
-        forms[conn_at(n)->masked] = true;
+        forms[conn_at(n)->form] = true;
     }
 }
 
@@ -122,7 +124,7 @@ static void begin_batch(struct sim_room *r, bool forms[static SIM_FORMS])
 }
 
 /* Everybody in one form and compression gets the same frame. Delivery may end connections, hence `next`. */
-static void deliver_to(struct sim_room *r, struct sim_batch *b, unsigned n_messages, bool masked,
+static void deliver_to(struct sim_room *r, struct sim_batch *b, unsigned n_messages, int form,
                        enum sim_ver asked, enum sim_ver sent)
 {
     struct sim_server *s = r->server;
@@ -133,7 +135,7 @@ static void deliver_to(struct sim_room *r, struct sim_batch *b, unsigned n_messa
         struct sim_conn *c = conn_at(n);
 
         next = list_next(&r->conns, n);
-        if (c->masked != masked || sim_conn_ver(c) != asked || !sim_conn_takes(c)) {
+        if (c->form != form || sim_conn_ver(c) != asked || !sim_conn_takes(c)) {
             continue;
         }
         if (s->o->slow_drop && full(c, (size_t)s->o->queue_bytes)) {
@@ -143,10 +145,10 @@ static void deliver_to(struct sim_room *r, struct sim_batch *b, unsigned n_messa
         if (!made) {
             made = true;
             buf_clear(&s->frame);
-            sim_frame_put(s->packer, sent, buf_str(&s->run[masked]), &s->frame);
-            ASSERT(buf_ok(&s->frame) && buf_ok(&s->run[masked]));
+            sim_frame_put(s->packer, sent, buf_str(&s->run[form]), &s->frame);
+            ASSERT(buf_ok(&s->frame) && buf_ok(&s->run[form]));
             s->stats.frames++;
-            s->stats.raw_bytes += s->run[masked].len;
+            s->stats.raw_bytes += s->run[form].len;
             s->stats.wire_bytes += s->frame.len;
         }
         sim_conn_deliver(c, b, n_messages, buf_str(&s->frame));
@@ -166,7 +168,7 @@ static void end_batch(struct sim_room *r, struct sim_batch *b, unsigned n_messag
         }
         small = small && rng_below(&r->pace, 2) == 0;
         for (size_t v = 0; v < ARRAY_LEN(vers); v++) {
-            deliver_to(r, b, n_messages, form == 1, vers[v], small ? SIM_VER_PLAIN : vers[v]);
+            deliver_to(r, b, n_messages, form, vers[v], small ? SIM_VER_PLAIN : vers[v]);
         }
     }
     sim_batch_unref(b);

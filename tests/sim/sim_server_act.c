@@ -279,6 +279,7 @@ void sim_server_stats(const struct sim_server *s, struct json_out *w)
         {"auth_mismatch", s->stats.auth_mismatch},
         {"auth_expired", s->stats.auth_expired},
         {"auth_other_buvid", s->stats.auth_other_buvid},
+        {"withheld", s->stats.withheld},
         {"over_limit", s->stats.over_limit},
         {"auth_timeouts", s->stats.auth_timeouts},
         {"heartbeats", s->stats.heartbeats},

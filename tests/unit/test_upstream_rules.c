@@ -690,6 +690,7 @@ static void other_servers(void **state)
     upr_list(f, 1);
     upr_list(f, 2);
     upr_turns(f, 20);
+    f->opts.timeout_ms = UPR_TIMEOUT_MS;
     struct upstream_opts opts = f->opts;
     opts.live_url = opts.api_url = opts.www_url = str_of(fake_web_url(other));
     upstream_configure(f->up, &opts);
