@@ -25,6 +25,7 @@ struct purchase {
     int64_t until_ms; /* wall: told alone, or forgotten */
     unsigned sources; /* bits that came */
     int16_t level;
+    int32_t months; /* 0: unknown, or of another unit */
 };
 
 struct guard_merge {
@@ -60,6 +61,7 @@ static void read_extra(struct str extra, struct purchase *p)
     struct str value;
     char text[PAYFLOW_MAX];
     p->sources = SOURCE_TOAST;
+    bool other_unit = false;
     json_init(&j, extra);
     if (!json_enter_object(&j)) {
         return;
@@ -71,8 +73,11 @@ static void read_extra(struct str extra, struct purchase *p)
                                                           : SOURCE_TOAST;
         } else if (str_eq(key, STR("payflow_id")) && json_str(&j, text, sizeof(text), &value)) {
             p->payflow = hash_of(value);
+        } else if (str_eq(key, STR("unit")) && json_str(&j, text, sizeof(text), &value)) {
+            other_unit = value.len > 0 && !str_eq(value, STR("月"));
         }
     }
+    p->months = other_unit ? 0 : p->months;
 }
 
 static struct purchase purchase_of(const struct event_draft *d, int64_t now_ms)
@@ -83,6 +88,7 @@ static struct purchase purchase_of(const struct event_draft *d, int64_t now_ms)
         .name = hash_of(d->uname),
         .at_ms = d->sent_ms != 0 ? d->sent_ms : now_ms,
         .level = d->guard,
+        .months = d->num,
     };
     read_extra(d->extra, &p);
     p.nkey[place(p.sources)] = d->nkey;
@@ -123,7 +129,8 @@ static struct purchase *find(struct guard_merge *m, const struct purchase *q)
         if (is_repeat(p, q) || (q->payflow != 0 && q->payflow == p->payflow)) {
             return p;
         }
-        bool other = q->payflow != 0 && p->payflow != 0;
+        const bool other = (q->payflow != 0 && p->payflow != 0) ||
+                           (q->months > 0 && p->months > 0 && q->months != p->months);
         if (!other && (p->sources & q->sources) == 0 && same_buyer(p, q) &&
             distance(p, q) <= GUARD_MERGE_MS &&
             (best == NULL || distance(p, q) < distance(best, q))) {

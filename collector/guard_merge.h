@@ -7,8 +7,13 @@
  *      toast, toast_v2  --> the event at once, unless the purchase has had its event
  *
  * Two messages are of one purchase when they are in the same room, of the same level and buyer (the name, if upstream
- * masks the uid), at most 5 s apart by upstream's time, of different sources, and no two payflow numbers disagree. Two
- * with the same natural key are the same message.
+ * masks the uid), at most 5 s apart by upstream's time, of different sources, and neither their payflow numbers nor their
+ * numbers of months disagree. Two with the same natural key are the same message.
+ *
+ * What cannot be told apart, as upstream says nothing that differs: a purchase told by its guard_buy alone, and another one of
+ * the same buyer, level and number of months within 5 s of which no guard_buy comes (then its guard_buy is the nearer one),
+ * become one; so do two told by nothing but guard_buys of the same second. Neither their prices nor their gifts help: a
+ * guard_buy has the list price and a gift that follows from the level.
  *
  * Threading:  loop thread only.
  * Ownership:  drafts are lent for the call; what is held is copied. ops are copied.

@@ -140,6 +140,9 @@ static int64_t guard_key(const struct guard *g)
     }
     hash64_i64(&h, g->level);
     hash64_i64(&h, g->start_time);
+    if (g->num > 1) { /* the same buyer may buy different numbers within a second */
+        hash64_i64(&h, g->num);
+    }
     return hash64_done(&h);
 }
 

@@ -90,23 +90,28 @@ struct buyer {
     int64_t start_ms;
     int64_t room;
     int16_t level;
+    int32_t num;
+    const char *unit;
 };
 
-static const struct buyer somebody = {410023, "石头", "2609210000000000000000001", T0, 1000, 3};
+static const struct buyer somebody = {410023, "石头", "2609210000000000000000001", T0, 1000, 3,
+                                      0,      NULL};
 
 static void take(struct fixture *f, const struct buyer *b, enum msg what)
 {
     static const char *const sources[] = {"guard_buy", "toast", "toast_v2"};
     char extra[256];
     struct event_draft d;
-    int n = b->payflow != NULL && what != BUY
-                ? snprintf(extra, sizeof(extra),
-                           "{\"source\":\"%s\",\"payflow_id\":\"%s\",\"start_ms\":1}",
-                           sources[what], b->payflow)
-                : snprintf(extra, sizeof(extra), "{\"source\":\"%s\"}", sources[what]);
+    int n =
+        b->payflow != NULL && what != BUY
+            ? snprintf(extra, sizeof(extra),
+                       "{\"source\":\"%s\",\"payflow_id\":\"%s\",\"start_ms\":1,\"unit\":\"%s\"}",
+                       sources[what], b->payflow, b->unit != NULL ? b->unit : "月")
+            : snprintf(extra, sizeof(extra), "{\"source\":\"%s\"}", sources[what]);
     event_draft_init(&d, EVENT_GUARD, b->room);
     d.actor = b->uid != 0 ? b->uid : -77 - (int64_t)what; /* a hash may differ by message */
     d.flags = b->uid != 0 ? 0 : EVENT_F_MASKED;
+    d.num = b->num;
     d.uname = str_of(b->name);
     d.guard = b->level;
     d.sent_ms = b->start_ms;
@@ -134,7 +139,9 @@ static void any_subset_in_any_order(void **state)
                                       payflows[p],
                                       start += 100000,
                                       1000,
-                                      3};
+                                      3,
+                                      0,
+                                      NULL};
                     rig_advance(f->rig, 100000);
                     f->n = 0;
                     for (size_t i = 0; i < 3; i++) {
@@ -329,6 +336,34 @@ static void crash_between_event_and_end(void **state)
     }
 }
 
+/* A guard_buy that stays alone, and a second purchase of the buyer within 5 s of which only the toast comes. */
+static void numbers_of_months_tell_purchases_apart(void **state)
+{
+    static const struct {
+        int32_t buy, toast;
+        const char *unit;
+        size_t events;
+    } cases[] = {
+        {1, 12, "月", 2}, {1, 1, "月", 1}, {0, 12, "月", 1}, {12, 1, "年", 1}, {1, 3, "*3天", 1}};
+    struct fixture *f = *state;
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+        struct buyer b = somebody;
+        char payflow[] = "2609210000000000000000010";
+        payflow[24] = (char)('3' + i);
+        b.payflow = payflow;
+        b.uid += 100 + (int64_t)i;
+        b.num = cases[i].buy;
+        f->n = 0;
+        take(f, &b, BUY);
+        b.start_ms += 3000;
+        b.num = cases[i].toast;
+        b.unit = cases[i].unit;
+        take(f, &b, V2);
+        rig_advance(f->rig, 6000);
+        assert_int_equal(f->n, cases[i].events);
+    }
+}
+
 #define CASE(fn) cmocka_unit_test_setup_teardown(fn, setup, teardown)
 
 int main(int argc, char **argv)
@@ -338,6 +373,7 @@ int main(int argc, char **argv)
         CASE(list_price_after_five_seconds),
         CASE(two_purchases_of_one_buyer),
         CASE(others_are_not_merged),
+        CASE(numbers_of_months_tell_purchases_apart),
         CASE(flush_tells_what_is_held),
         CASE(too_many_tells_the_oldest),
         CASE(crash_while_held),
