@@ -305,6 +305,39 @@ def check_enums(spec):
             if schemas[name]["enum"] != rows_of(path, pattern)]
 
 
+def causes_of_the_code():
+    """What coverage can be caused by: reasons for which connections end, and those that the ledger's users name."""
+    def words(path, lines, pattern=r'"([a-z_]+)"'):
+        with open(os.path.join(ROOT, path), encoding="utf-8") as f:
+            return [w for line in re.findall(lines, f.read(), re.S | re.M) for w in re.findall(pattern, line)]
+    parts = [
+        rows_of("collector/close_reason.def", r'^X\(\w+, "(\w+)"'),
+        words("server/app/app_coverage.c", r"why_it_left\(struct.*?^}"),
+        words("server/app/app_coverage.c", r"coverage_down\(.*?;"),
+        words("server/app/app_coverage_store.c", r"INSERT INTO coverage_span.*?FROM newest", r", '(\w+)'"),
+        words("server/app/app_events.c", r"app_coverage_gap\(.*?;"),
+        words("collector/coverage.c", r"coverage_down\(.*?;"),
+        words("collector/coverage.c", r'\[COVERAGE_MASKED\].*?;'),
+        words("api/query/spans.c", r"next\.cause = .*?;"),
+        words("api/ledger.c", r"\.cause = .*?;"),
+    ]
+    return set().union(*parts), [i for i, part in enumerate(parts) if not part]
+
+
+def check_causes(spec):
+    """openapi.yaml and docs/api.md know each cause, and no other."""
+    have, empty = causes_of_the_code()
+    with open(os.path.join(ROOT, "docs/api.md"), encoding="utf-8") as f:
+        section = re.search(r"^## Coverage$(.*?)^## ", f.read(), re.S | re.M).group(1)
+    told = set()
+    for row in re.findall(r"^\| `(.*?)\|", section, re.M):
+        told.update(re.findall(r"(\w+)`", f"`{row}"))
+    named = set(spec.doc["components"]["schemas"]["Cause"]["enum"]) - {""}
+    return ([f"causes: nothing found in place {i}: has the code moved?" for i in empty] +
+            [f"cause {c}: only in one of openapi.yaml and the code" for c in sorted(have ^ named)] +
+            [f"cause {c}: only in one of docs/api.md and the code" for c in sorted(have ^ told)])
+
+
 def check_params(spec):
     """Query parameters that operations name and those that params.def knows."""
     known = set(rows_of("api/query/params.def", r'^X\(\w+, "(\w+)"'))
@@ -340,7 +373,7 @@ def check_spec(spec, program=None):
                 findings.append(f"components/{section}/{name} is never used")
     for schema in spec.doc["components"]["schemas"].values():
         jsonschema.Draft202012Validator.check_schema(schema)
-    return (findings + check_routes(spec, program) + check_scopes(spec) + check_enums(spec) + check_params(spec) +
+    return (findings + check_routes(spec, program) + check_scopes(spec) + check_enums(spec) + check_causes(spec) + check_params(spec) +
             check_fixtures(spec))
 
 

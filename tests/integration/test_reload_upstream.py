@@ -43,11 +43,11 @@ def run(danmakud, tmp_path):
 def test_from_hosts_by_hand_to_what_upstream_says(web, run):  # noqa: F811
     s = web("--rooms", "4", "--rate", "50", "--any-token", "--any-room")
     d = run(rooms="1001", upstream_hosts=s.hosts[0], backoff_max="200ms", discover="off")
-    wait_for("the room to be live", lambda: states(d) == {1001: "live"})
+    wait_for("the room to be live", lambda: states(d) == {1001: "connected"})
     assert asked(s) == 0
     line = d.reload(**site(s, rooms="1001, 1002", discover="top:3", discover_interval="200ms", status_interval="1s"))
     assert 'need_restart=""' in line or "need_restart" not in line
-    wait_for("the others", lambda: list(states(d).values()).count("live") >= 4)
+    wait_for("the others", lambda: list(states(d).values()).count("connected") >= 4)
     wait_for("what the site says of the first", lambda: d.json("/api/v1/rooms/1001")["data"]["title"])
     assert connects(d, 1001) == 1 and asked(s, "/getDanmuInfo") >= 3
     assert asked(s, "/getRoomBaseInfo") > 0
@@ -55,22 +55,22 @@ def test_from_hosts_by_hand_to_what_upstream_says(web, run):  # noqa: F811
     d.reload(rooms="1001, 1002, 1003", upstream_hosts=s.hosts[0], backoff_max="200ms", discover="off")
     wait_for("the rooms of the file", lambda: set(states(d)) >= {1001, 1002, 1003})
     s.command("reset *")
-    wait_for("them to be live by the host", lambda: all(states(d)[r] == "live" for r in (1001, 1002, 1003)) and connects(d, 1001) == 2)
-    assert d.metric('danmakud_rooms_live{transport="tcp"}') >= 3
+    wait_for("them to be live by the host", lambda: all(states(d)[r] == "connected" for r in (1001, 1002, 1003)) and connects(d, 1001) == 2)
+    assert d.metric('danmakud_rooms_connected{transport="tcp"}') >= 3
 
 
 def test_other_servers(web, run, sim):  # noqa: F811
     one = web("--rooms", "2", "--rate", "50")
     two = web("--rooms", "2", "--rate", "50")
     d = run(**site(one, rooms="1001, 1002"))
-    wait_for("both rooms to be live", lambda: set(states(d).values()) == {"live"})
+    wait_for("both rooms to be live", lambda: set(states(d).values()) == {"connected"})
     one.command("http-fault kind=ban,times=0")
     d.reload(**site(two, rooms="1001, 1002"))
-    assert set(states(d).values()) == {"live"} and connects(d, 1001) == 1
+    assert set(states(d).values()) == {"connected"} and connects(d, 1001) == 1
     assert "other servers are asked" in d.log_text()
     one.command("expire-tokens")
     one.command("reset *")
-    wait_for("both rooms to be live by the other", lambda: set(states(d).values()) == {"live"} and two.stats()["ready"] == 2)
+    wait_for("both rooms to be live by the other", lambda: set(states(d).values()) == {"connected"} and two.stats()["ready"] == 2)
 
 
 def test_pace_and_what_needs_a_restart(web, run):  # noqa: F811
@@ -90,24 +90,24 @@ def test_certificates(web, run, front, tmp_path):  # noqa: F811
     ca.write_bytes(open("/etc/ssl/certs/ca-certificates.crt", "rb").read())
     d = run(**site(s, rooms="1001", transport="wss", upstream_ca_file=ca))
     wait_for("it to be refused", lambda: "certificate" in d.log_text())
-    assert states(d)[1001] != "live"
+    assert states(d)[1001] != "connected"
     ca.write_bytes(open(s.ca, "rb").read())  # the same path: it is read again
     d.reload(**site(s, rooms="1001", transport="wss", upstream_ca_file=ca))
-    wait_for("the room to be live", lambda: states(d)[1001] == "live")
-    assert d.metric('danmakud_rooms_live{transport="wss"}') == 1
+    wait_for("the room to be live", lambda: states(d)[1001] == "connected")
+    assert d.metric('danmakud_rooms_connected{transport="wss"}') == 1
     # one that cannot be read: nothing changes
     before = d.log_text().count("not reloaded")
     config(tmp_path / "danmakud.ini", **site(s, rooms="1001", transport="wss", upstream_ca_file=tmp_path / "none"))
     d.signal(signal.SIGHUP)
     wait_for("it to be told", lambda: d.log_text().count("not reloaded") > before)
-    assert states(d)[1001] == "live"
+    assert states(d)[1001] == "connected"
 
 
 def test_a_cookie_file_that_comes_goes_and_is_mended(web, run, tmp_path):  # noqa: F811
     s = web("--rooms", "1", "--rate", "50", "--account", "good:4242:me")
     jar = tmp_path / "jar"
     d = run(**site(s, rooms="1001"))
-    wait_for("the room to be live", lambda: states(d)[1001] == "live")
+    wait_for("the room to be live", lambda: states(d)[1001] == "connected")
 
     def login(content, path=jar):
         if content is not None:
@@ -116,7 +116,7 @@ def test_a_cookie_file_that_comes_goes_and_is_mended(web, run, tmp_path):  # noq
         d.reload(**site(s, rooms="1001", cookie_file=path))
         s.command("expire-tokens")
         s.command("reset *")
-        wait_for("the room to be live again", lambda: states(d)[1001] == "live")
+        wait_for("the room to be live again", lambda: states(d)[1001] == "connected")
 
     login(None)  # no such file
     assert d.log_text().count("cookie_file cannot be used, going on without a login") == 1
