@@ -275,6 +275,7 @@ void spool_close(struct spool *s, void (*closed)(void *ctx), void *ctx)
 /* Nothing is under way when this goes on: write what is queued, then sync and close the segments, then the end. */
 void spool_step_close(struct spool *s)
 {
+    spool_reader_go_on(s);
     if (!s->closing || s->flush_due || s->found_due || s->write.busy || s->remove.busy ||
         spool_reader_busy(s->reader)) {
         return;
@@ -347,12 +348,8 @@ void spool_append(struct spool *s, struct event *take)
 void spool_ack(struct spool *s, int64_t id)
 {
     LOOP_ASSERT(s->loop);
-    if (id > s->acked_id) {
-        s->acked_id = id;
-        spool_missing_forget(&s->missing, id);
-        spool_missing_forget(&s->loose, id);
-        spool_ack_sweep(s);
-    }
+    s->acking_id = id > s->acking_id ? id : s->acking_id;
+    spool_ack_step(s);
 }
 
 void spool_stored(struct spool *s, int64_t id)

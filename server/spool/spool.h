@@ -102,12 +102,14 @@ void spool_each_hold(struct spool *s, spool_hold_fn *fn, void *ctx); /* startup:
 /* Events with id > after in order, at most max_rows and about max_bytes, from disk. done exactly once, never before
  * returning; a reference to each event moves to the callee, the array does not; n = 0: none that is on disk. One read at a
  * time. Reading on from the last id returned is sequential and cheap. What was dropped is passed over; what cannot be read
- * is told by on_dropped and passed over. */
+ * is told by on_dropped and passed over. An answer that passes over what was dropped comes when on_dropped has told of it and
+ * the report is in the spool (unless the spool cannot write or delete): who stores it hides nothing from a later start. */
 typedef void(spool_read_fn)(void *ctx, struct event **events, size_t n);
 void spool_read(struct spool *s, int64_t after, size_t max_rows, size_t max_bytes,
                 spool_read_fn *done, void *ctx);
 
-/* Everything up to id is in the database: whole segments up to it are deleted. */
+/* Everything up to id is in the database: whole segments up to it are deleted. What a read has passed over, and on_dropped has
+ * not told of yet, is not acknowledged before it has. */
 void spool_ack(struct spool *s, int64_t id);
 /* Everything up to id is in the database, though it is not acknowledged yet, because reports wait: a full spool that drops
  * such events loses nothing. Once before spool_ack with the same id, or a greater one. */

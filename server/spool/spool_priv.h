@@ -151,8 +151,9 @@ struct spool {
     struct spool_rooms episode;     /* all refused since refusing_from */
     int64_t refusing_from;          /* 0: appends are not refused */
     struct spool_reports unwritten; /* reports that shall stand in the spool */
-    size_t n_reports_flight;        /* the first of them, in the write under way */
-    struct spool_reports found;     /* at startup, not told yet */
+    int64_t acking_id;          /* as spool_ack was told; acked_id waits for what is not reported */
+    size_t n_reports_flight;    /* the first of them, in the write under way */
+    struct spool_reports found; /* at startup, not told yet */
 
     struct backoff write_backoff;
     struct backoff remove_backoff;
@@ -205,6 +206,12 @@ bool spool_make_room(struct spool *s, size_t bytes); /* drops the oldest; false:
 void spool_refuse(struct spool *s, struct event *take);
 void spool_tell_refused(struct spool *s);
 void spool_ack_sweep(struct spool *s);
+/* Acknowledges what may be, of what the caller has asked for. */
+void spool_ack_step(struct spool *s);
+/* Has a segment behind the id been dropped whose report is not in the spool yet? */
+bool spool_report_is_due(const struct spool *s, int64_t after);
+/* A reader passes over what was dropped behind the id. */
+void spool_passed_over(struct spool *s, int64_t after);
 void spool_remove_step(struct spool *s);
 void spool_end_full(struct spool *s);
 
@@ -212,6 +219,8 @@ void spool_end_full(struct spool *s);
 struct spool_reader *spool_reader_new(void);
 void spool_reader_free(struct spool_reader *r);
 bool spool_reader_busy(const struct spool_reader *r);
+/* The reports that a read waits for may have been made. */
+void spool_reader_go_on(struct spool *s);
 void spool_reader_let_go(
     struct spool *s); /* a deleted segment does not stay open, which would keep its bytes on disk */
 

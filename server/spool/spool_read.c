@@ -26,6 +26,8 @@ struct spool_reader {
     struct spool *s;
     struct loop_timer retry;
     bool busy;
+    bool waiting;  /* for reports of what it passes over */
+    int64_t asked; /* behind this id */
     size_t max_rows;
     size_t max_bytes;
     spool_read_fn *done;
@@ -212,9 +214,19 @@ static void pass_over_dropped(struct spool_reader *r)
     r->n -= from;
 }
 
+/* What the owner stores next may be behind events that were dropped. Their reports are in the spool before it gets that: else
+ * a kill would leave nothing that tells of them, because the next start goes on behind what is stored. */
 static void finish(struct spool_reader *r)
 {
     struct spool *s = r->s;
+    r->waiting = r->n > 0 && spool_report_is_due(s, r->asked);
+    if (r->waiting) {
+        loop_timer_start(&r->retry, RETRY_MS, 0); /* or spool_reader_go_on */
+        return;
+    }
+    if (r->n > 0) {
+        spool_passed_over(s, r->asked);
+    }
     struct event **events = TAKE_PTR(r->events);
     size_t n = r->n;
     r->n = 0;
@@ -240,6 +252,22 @@ static void read_done(uv_work_t *req, int status)
         begin(r); /* all of that was dropped or damaged: there may be more behind */
     } else {
         finish(r);
+    }
+}
+
+void spool_reader_go_on(struct spool *s)
+{
+    struct spool_reader *r = s->reader;
+    if (!r->waiting || (!s->closing && spool_report_is_due(s, r->asked))) {
+        return;
+    }
+    r->waiting = false;
+    loop_timer_stop(&r->retry);
+    pass_over_dropped(r);
+    if (r->n > 0 || s->closing) {
+        finish(r);
+    } else {
+        begin(r); /* that has been dropped, too */
     }
 }
 
@@ -274,7 +302,12 @@ static void begin(struct spool_reader *r)
 static void on_retry(void *ctx)
 {
     struct spool_reader *r = ctx;
-    if (r->s->closing) {
+    if (r->waiting) {
+        spool_reader_go_on(r->s);
+        if (r->waiting) {
+            loop_timer_start(&r->retry, RETRY_MS, 0);
+        }
+    } else if (r->s->closing) {
         finish(r);
     } else {
         begin(r);
@@ -289,6 +322,7 @@ void spool_read(struct spool *s, int64_t after, size_t max_rows, size_t max_byte
     r->s = s;
     r->busy = true;
     r->after = after > 0 ? after : 0;
+    r->asked = r->after;
     r->max_rows = max_rows;
     r->max_bytes = max_bytes;
     r->done = done;

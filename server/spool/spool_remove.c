@@ -99,6 +99,7 @@ static void report(struct spool *s, struct spool_segment *seg)
     s->full_events += n;
     seg->reported = true;
     tell_dropped(s, &now);
+    spool_ack_step(s);
 }
 
 static void removed(struct spool *s, struct spool_segment *seg)
@@ -221,7 +222,59 @@ void spool_ack_sweep(struct spool *s)
     spool_remove_step(s);
 }
 
+static int64_t may_ack(const struct spool *s)
+{
+    int64_t id = s->acking_id;
+    for (struct list_node *node = list_first(&s->doomed); node != NULL;
+         node = list_next(&s->doomed, node)) {
+        const struct spool_segment *seg = CONTAINER_OF(node, struct spool_segment, node);
+        if (seg->dropped && !seg->reported && seg->passed_id < id) {
+            id = seg->passed_id;
+        }
+    }
+    return id;
+}
+
+void spool_ack_step(struct spool *s)
+{
+    const int64_t id = may_ack(s);
+    if (id > s->acked_id) {
+        s->acked_id = id;
+        spool_missing_forget(&s->missing, id);
+        spool_missing_forget(&s->loose, id);
+        spool_ack_sweep(s);
+    }
+}
+
 /* --- overflow --- */
+
+bool spool_report_is_due(const struct spool *s, int64_t after)
+{
+    if (spool_hushed(s) || s->remove.failing) {
+        return false; /* nobody knows how long that takes */
+    }
+    for (struct list_node *node = list_first(&s->doomed); node != NULL;
+         node = list_next(&s->doomed, node)) {
+        const struct spool_segment *seg = CONTAINER_OF(node, struct spool_segment, node);
+        if (seg->dropped && seg->last_id > after && seg->last_id > seg->kept_id &&
+            (!seg->reported || s->unwritten.n > 0)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+void spool_passed_over(struct spool *s, int64_t after)
+{
+    for (struct list_node *node = list_first(&s->doomed); node != NULL;
+         node = list_next(&s->doomed, node)) {
+        struct spool_segment *seg = CONTAINER_OF(node, struct spool_segment, node);
+        if (seg->dropped && seg->last_id > after && seg->last_id > seg->kept_id &&
+            after < seg->passed_id) {
+            seg->passed_id = after;
+        }
+    }
+}
 
 static void begin_full(struct spool *s)
 {

@@ -11,6 +11,7 @@ struct spool_segment *spool_segment_new(uint64_t name)
     struct spool_segment *seg = mem_new(struct spool_segment);
     seg->name = name;
     seg->fd = -1;
+    seg->passed_id = SPOOL_NOT_PASSED;
     return seg;
 }
 

@@ -12,6 +12,7 @@
 #include "server/core/list.h"
 
 enum { SPOOL_SEGMENTS_MAX = 1024 };
+#define SPOOL_NOT_PASSED INT64_MAX
 
 struct spool_segment {
     struct list_node node; /* in spool.retiring or spool.doomed */
@@ -25,8 +26,10 @@ struct spool_segment {
     size_t n_holds;  /* open holds whose record is here */
     int64_t kept_id; /* dropped: up to here its events were in the database by then */
     int fd;          /* -1: not open for writing */
-    bool dropped;    /* doomed by overflow: its rooms are to be reported first ... */
-    bool reported;   /* ... which has happened */
+    int64_t
+        passed_id; /* dropped, not reported: a reader passed over what is behind this id; SPOOL_NOT_PASSED: none did */
+    bool dropped;  /* doomed by overflow: its rooms are to be reported first ... */
+    bool reported; /* ... which has happened */
 };
 
 struct spool_segment *spool_segment_new(uint64_t name);

@@ -441,6 +441,114 @@ static void test_read_meets_drop(void **state)
     rig_until(r, !r->reading);
 }
 
+/* ---- what a writer passes over is told before it can be acknowledged ---- */
+
+static void note_last(void *ctx, struct event **events, size_t n)
+{
+    struct rig *r = ctx;
+    r->found.last_id = n > 0 ? events[n - 1]->id : 0;
+    for (size_t i = 0; i < n; i++) {
+        assert_false(reported(r, events[i]->id));
+        event_unref(&events[i]);
+    }
+    r->reading = false;
+}
+
+/* Appends until the spool is about to run over; the next 200 events make two segments go. Returns the next id. */
+static int64_t fill_up(struct rig *r, char names[][32])
+{
+    int64_t id = 1;
+    while (spool_bytes(r->s) < 246 << 10) {
+        fill(r, id, id + 19);
+        id += 20;
+    }
+    assert_true(rig_segments(r->dir, names, 64) > 3);
+    return id;
+}
+
+/* As a writer does that is at the beginning: asks for what is next, stores it, and acknowledges it. */
+static void take_next(struct rig *r)
+{
+    r->reading = true;
+    spool_read(r->s, 0, 10000, 1 << 20, note_last, r);
+}
+
+static void acknowledge(struct rig *r)
+{
+    spool_stored(r->s, r->found.last_id);
+    spool_ack(r->s, r->found.last_id);
+}
+
+static void in_dir(struct rig *r, const char *name, char path[static TMP_PATH_BYTES + 64])
+{
+    snprintf(path, TMP_PATH_BYTES + 64, "%s/%s", r->dir, name);
+}
+
+/* Reading what a dropped segment had takes long; meanwhile the writer goes on behind it. */
+static void test_passed_over_while_it_is_counted(void **state)
+{
+    struct rig *r = of(state);
+    char names[64][32];
+    char path[TMP_PATH_BYTES + 64];
+    rig_open(r);
+    int64_t id = fill_up(r, names);
+    int64_t second = strtoll(names[1], NULL, 16);
+    in_dir(r, names[0], path);
+    assert_int_equal(unlink(path), 0);
+    assert_int_equal(mkfifo(path, 0600), 0); /* who opens it waits for us */
+    rig_append_many(r, id, 90);
+    assert_false(spool_has(r->s, 1));
+    assert_true(spool_dropping(r->s, 1));
+    take_next(r);
+    for (int i = 0; i < 300 && r->reading; i++) {
+        rig_turn(r);
+    }
+    assert_int_equal(r->n_dropped, 0);
+    assert_true(
+        r->reading); /* not before it is told: what is committed behind it would hide it from the next start */
+    int fd = open(path, O_WRONLY | O_CLOEXEC);
+    assert_true(fd >= 0);
+    assert_int_equal(close(fd), 0);
+    rig_until(r, !r->reading);
+    assert_true(r->found.last_id >= second);
+    acknowledge(r);
+    for (id = 1; id < second; id++) {
+        assert_true(reported(r, id));
+    }
+    assert_int_equal(rig_lost(r), second - 1);
+}
+
+/* The same when the segments cannot be deleted: nobody waits for that, but nothing is acknowledged beyond it. */
+static void test_passed_over_while_deleting_fails(void **state)
+{
+    struct rig *r = of(state);
+    char names[64][32];
+    char path[TMP_PATH_BYTES + 64];
+    rig_quiet();
+    rig_open(r);
+    int64_t id = fill_up(r, names);
+    int64_t third = strtoll(names[2], NULL, 16);
+    in_dir(r, names[0], path);
+    assert_int_equal(unlink(path), 0);
+    assert_int_equal(mkdir(path, 0700), 0);
+    rig_append_many(r, id, 200);
+    rig_until(r, rig_stat(r, STAT_SPOOL_ERRORS_REMOVE) > 0);
+    assert_true(spool_dropping(r->s, third - 1)); /* the second one waits behind it */
+    take_next(r);
+    rig_until(r, !r->reading);
+    assert_true(r->found.last_id >= third);
+    acknowledge(r);
+    assert_int_equal(rmdir(path), 0);
+    for (int i = 0; i < 100 && !reported(r, third - 1); i++) {
+        rig_advance(r, 1000);
+    }
+    for (id = 1; id < third; id++) {
+        assert_true(reported(r, id));
+    }
+    acknowledge(r);
+    rig_until(r, spool_state(r->s) == SPOOL_OK);
+}
+
 int main(int argc, char **argv)
 {
     static const struct CMUnitTest tests[] = {
@@ -458,6 +566,8 @@ int main(int argc, char **argv)
         RIG_TEST(test_newest_holds),
         RIG_TEST(test_reader_is_overtaken),
         RIG_TEST(test_read_meets_drop),
+        RIG_TEST(test_passed_over_while_it_is_counted),
+        RIG_TEST(test_passed_over_while_deleting_fails),
     };
     return run_tests(argc, argv, tests, ARRAY_LEN(tests));
 }
