@@ -1,5 +1,6 @@
 """The real parts of an integration test: PostgreSQL, the simulated upstream, danmakud. Everything on loopback or unix
 sockets, every port free, every process stopped by its own id."""
+import itertools
 import json
 import os
 import pwd
@@ -87,7 +88,7 @@ class Postgres:
         log = open(os.path.join(self.dir, "log"), "ab")
         self.proc = subprocess.Popen(
             [pg_bin("postgres"), "-D", self.data, "-k", self.dir, "-c", "listen_addresses=", "-c", "fsync=off",
-             "-c", "max_connections=100", "-c", "shared_buffers=64MB"],
+             "-c", "max_connections=100", "-c", "shared_buffers=64MB", "-c", "log_checkpoints=off"],
             stdout=log, stderr=log, cwd=self.dir, start_new_session=True, **self._popen_args())
         log.close()
         wait_for("PostgreSQL to accept connections", self._accepts)
@@ -149,6 +150,55 @@ class Postgres:
             self.unhang()
         self.stop(signal.SIGQUIT)
         shutil.rmtree(self.dir, ignore_errors=True)
+
+
+MARKS = itertools.count(1)
+
+
+def _base(d):
+    return d.base() if callable(d.base) else d.base
+
+
+def _metric(d, name, headers):
+    total = 0.0
+    for line in requests.get(_base(d) + "/metrics", headers=headers, timeout=TIMEOUT).text.splitlines():
+        if line.startswith(name) and line[len(name)] in " {":
+            total += float(line.rsplit(" ", 1)[1])
+    return total
+
+
+def all_read(d, sim, rooms=None, headers=None):
+    """What the simulator has handed out is decoded and published: a last message has come through each connection. (What it
+    calls delivered may be in a socket's buffer still, unread.)"""
+    text = f"mark {next(MARKS)}"
+    left = list(rooms or sim.rooms)
+    said = 0.0
+
+    def seen(room):
+        r = requests.get(f"{_base(d)}/api/v1/rooms/{room}/events", params={"kinds": "danmaku", "limit": 20}, headers=headers,
+                         timeout=TIMEOUT)
+        return r.status_code == 200 and any(e["text"] == text for e in r.json()["data"])
+
+    def check():
+        nonlocal said, left
+        if time.monotonic() > said + 10:  # again to who was not connected
+            said = time.monotonic()
+            for room in left:
+                sim.command(f"say {room} {text}")
+        left = [room for room in left if not seen(room)]
+        return not left
+    wait_for(f"{text!r} in all rooms of {d.__class__.__name__}", check)
+    sim.command("wait idle")
+
+
+def all_written(d, sim=None, rooms=None, headers=None):
+    """What is published is in the database; with `sim`, all that it has handed out."""
+    if sim is not None:
+        all_read(d, sim, rooms, headers)
+    # In this order: what is on its way to the disk is not published yet.
+    wait_for("held purchases to be told", lambda: _metric(d, "danmakud_spool_holds", headers) == 0)
+    wait_for("the spool's queue to be empty", lambda: _metric(d, "danmakud_spool_queued_bytes", headers) == 0)
+    wait_for("everything to be in the database", lambda: _metric(d, "danmakud_unwritten_events", headers) == 0)
 
 
 class Program:

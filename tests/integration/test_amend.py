@@ -1,6 +1,7 @@
 """What later events say about earlier ones is attached to them, whether ring or database answers."""
 import json
 
+import harness
 from harness import wait_for
 
 NOW_S = 1790000000
@@ -57,7 +58,7 @@ def test_amended_is_the_same_from_ring_and_database(sim, danmakud, rows, tmp_pat
     wait_for("all events", lambda: d.metric("danmakud_events_published_total") >= len(MESSAGES))
     room = s.rooms[0]
     from_ring = check(d, room)
-    wait_for("everything written", lambda: d.metric("danmakud_unwritten_events") == 0)
+    harness.all_written(d)
     assert rows("SELECT what, count(*) FROM amend GROUP BY 1 ORDER BY 1") == [("deleted", 1), ("recalled", 2), ("translated", 1)]
     assert d.stop() == 0
     s.stop()
@@ -66,5 +67,5 @@ def test_amended_is_the_same_from_ring_and_database(sim, danmakud, rows, tmp_pat
     s = sim("--rooms", "1", "--replay", str(more), "--speed", "max")
     d = danmakud("--ring-events", "1024", *s.args_for_rooms())
     wait_for("more messages", lambda: d.metric("danmakud_ring_evicted_total") > 100)
-    wait_for("everything written", lambda: d.metric("danmakud_unwritten_events") == 0)
+    harness.all_written(d)
     assert check(d, room, to=from_ring[0]["ts_ms"] + 1) == from_ring

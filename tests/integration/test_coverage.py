@@ -10,7 +10,7 @@ import requests
 import harness
 from harness import Stream, wait_for
 
-SLACK_MS = 2000  # between what two processes on a busy machine call the same moment
+SLACK_MS = 5000  # between what two processes on a busy machine call the same moment
 ENV = {k: v for k, v in os.environ.items() if not k.startswith("DANMAKUD_")}
 QUICK = ("--heartbeat-interval", "300ms", "--backoff-max", "500ms")
 
@@ -138,8 +138,9 @@ def test_silence_begins_with_the_last_sign_of_life(sim, danmakud, rows):
     s.pause()
     wait_for("the gap", lambda: "heartbeat_timeout" in [c for _, _, _, c in stored(rows, room)])
     settled(d, rows, s)
-    (a, b), = [(a, b) for a, b, _, cause in stored(rows, room) if cause == "heartbeat_timeout"]
-    assert before - 1500 < a and b - a > 3000, (before, a, b)
+    # The fault holds: another may have followed.
+    a, b = next((a, b) for a, b, _, cause in stored(rows, room) if cause == "heartbeat_timeout")
+    assert before - SLACK_MS < a and b - a > 3000, (before, a, b)
 
 
 def test_killed_and_started_again(sim, danmakud, rows):
@@ -149,7 +150,7 @@ def test_killed_and_started_again(sim, danmakud, rows):
     d.kill()
     wait_for("the connections to end", lambda: all(c[-1][1] is not None for c in connections(s).values()))
     down = now_ms()
-    wait_for("some time without danmakud", lambda: now_ms() > down + 2500)
+    wait_for("some time without danmakud", lambda: now_ms() > down + 2 * SLACK_MS)
     d = danmakud(*QUICK, *s.args_for_rooms())
     settled(d, rows, s)
     assert_gaps(rows, s)
@@ -291,20 +292,26 @@ def test_answers_say_what_is_missing(sim, danmakud, rows, postgres):
     a, b = s.rooms
     wait_for("a full page of each room", lambda: all(d.json(f"/api/v1/rooms/{r}/events", limit=20)["page"]["has_more"]
                                                      for r in s.rooms))
-    newest = d.json("/api/v1/events", limit=1)
+    def settled_page(path, **params):
+        """What is on its way is told as pending: for a moment after a start."""
+        return wait_for("an answer with nothing pending", lambda: (
+            lambda r: None if r["completeness"]["pending"] else r)(d.json(path, **params)))
+    newest = settled_page("/api/v1/events", limit=1)
     assert newest["completeness"] == {"complete": True, "pending": False, "gaps": [], "truncated": False}
     begin = int(newest["data"][0]["ts_ms"])
+    s.command("rate 20")
     s.command(f"reset {a}")
     wait_for("the gap to be over", lambda: len(stored(rows, a)) >= 4)
     settled(d, rows, s)
     (x, y), = [(x, y) for x, y, _, cause in stored(rows, a) if cause == "peer_reset"]
     wait_for("events after it", lambda: d.json(f"/api/v1/rooms/{a}/events", limit=1)["data"][0]["ts_ms"] > y)
+    s.pause()  # a page of 1000 reaches back to the beginning
 
     def gaps(path, **params):
         if path.endswith("/events"):
             params.setdefault("limit", 1000)
-        c = d.json(path, **params)["completeness"]
-        assert not c["truncated"] and not c["pending"] and c["complete"] == (not c["gaps"])
+        c = settled_page(path, **params)["completeness"]
+        assert not c["truncated"] and c["complete"] == (not c["gaps"])
         return [(g["room_id"], g["from_ms"], g["to_ms"], g["cause"]) for g in c["gaps"]]
     told = [(a, x, y, "peer_reset")]
     assert gaps(f"/api/v1/rooms/{a}/events", **{"from": begin}) == told
@@ -328,6 +335,10 @@ def test_answers_say_what_is_missing(sim, danmakud, rows, postgres):
     assert {g[3] for g in gaps("/api/v1/events", **{"from": begin})} >= {"peer_reset", "stopped"}
     assert told[0] in gaps(f"/api/v1/rooms/{a}/stats", **{"from": begin})
     assert gaps("/api/v1/stats") == [] and told[0] in gaps("/api/v1/stats", since="1h")
+    s.command("rate 200")
+    s.resume()
+    seen = d.json(f"/api/v1/rooms/{a}/events", limit=1)["data"][0]["ts_ms"]
+    wait_for("new events", lambda: d.json(f"/api/v1/rooms/{a}/events", limit=1)["data"][0]["ts_ms"] > seen)
     # A gap that goes on has no end; while the database is away, what memory does not know is pending.
     s.fault(f"kind=bad_auth,room={b},times=0")
     s.command(f"reset {b}")
@@ -418,7 +429,7 @@ def test_stops_while_the_start_waits_for_the_database(sim, danmakud, rows, postg
                                                           "wait_event_type = 'Lock' AND query LIKE '%%newest%%'", database))
             p.send_signal(signal.SIGTERM)
             try:
-                p.wait(30)
+                p.wait(harness.TIMEOUT)
             finally:
                 p.kill()
                 p.wait()
@@ -442,7 +453,7 @@ def test_a_mark_at_the_end_of_time(sim, danmakud, rows, postgres, database, tmp_
             wait_for("the refusal", lambda: "table rollup_mark" in log.read_text() or p.poll() is not None)
             assert p.poll() is None, log.read_text()
             p.send_signal(signal.SIGTERM)
-            assert p.wait(30) == 0, log.read_text()
+            assert p.wait(harness.TIMEOUT) == 0, log.read_text()
         finally:
             p.kill()
             p.wait()

@@ -168,7 +168,7 @@ def test_killed_with_a_full_spool_and_the_database_away(sim, own, rows, postgres
     before = rows("SELECT count(*) FROM event")[0][0]
     wait_for("new events to be stored", lambda: rows("SELECT count(*) FROM event")[0][0] > before + 100)
     s.pause()
-    wait_for("everything written", lambda: d.metric("danmakud_unwritten_events") == 0)
+    harness.all_written(d, s)
     live.close()
     stored = {i for i, in rows("SELECT id FROM event")}
     assert on_disk <= stored
@@ -195,7 +195,7 @@ def test_a_second_process_on_the_same_data(sim, own, rows, postgres, database):
     assert "another danmakud uses this data directory" in text and "in use by process" in text
     wait_for("the first to go on", lambda: first.metric("danmakud_rows_written_total") > 200)
     s.pause()
-    wait_for("everything written", lambda: first.metric("danmakud_unwritten_events") == 0)
+    harness.all_written(first, s)
     first.stop()
 
 
@@ -215,7 +215,7 @@ def test_a_second_process_with_the_same_node(sim, own, rows):
     second.wait_ready()
     wait_for("the second to write", lambda: second.metric("danmakud_rows_written_total") > 100)
     s.pause()
-    wait_for("everything written", lambda: second.metric("danmakud_unwritten_events") == 0)
+    harness.all_written(second, s)
     have = Counter(rows("SELECT room_id, kind, coalesce(text, ''), coalesce(uname, ''), coalesce(value_mcny, 0) FROM event "
                         "WHERE kind IN (1, 3, 6, 14)"))
     assert have - s.recorded() == Counter(), "doubled or invented"
@@ -235,7 +235,7 @@ def test_data_directory_that_cannot_be_used(sim, own, rows):
     text = dict(d.logs())[1]
     assert "level=error" in text and "no spool: events are kept in memory only" in text
     s.pause()
-    wait_for("everything written", lambda: d.metric("danmakud_unwritten_events") == 0)
+    harness.all_written(d, s)
     have = Counter(rows("SELECT room_id, kind, coalesce(text, ''), coalesce(uname, ''), coalesce(value_mcny, 0) FROM event "
                         "WHERE kind IN (1, 3, 6, 14)"))
     assert have == s.recorded()
@@ -321,7 +321,7 @@ def test_catches_up_while_events_go_on(sim, own, rows, postgres):
         postgres.start()
     wait_for("the writer to be in the ring again", lambda: d.metric("danmakud_unwritten_events") < 1000)
     s.pause()
-    wait_for("everything written", lambda: d.metric("danmakud_unwritten_events") == 0)
+    harness.all_written(d, s)
     assert rows("SELECT count(*) FROM event")[0][0] >= s.n_recorded()
     d.stop()
 
@@ -336,7 +336,7 @@ def test_a_quiet_minute_is_rolled_up(sim, own, rows):
     d.wait_ready()
     wait_for("some rows", lambda: rows("SELECT count(*) FROM event")[0][0] > 100)
     s.pause()
-    wait_for("everything written", lambda: d.metric("danmakud_unwritten_events") == 0)
+    harness.all_written(d, s)
     d.clock.step(130)
     newest = rows("SELECT ((max(id) >> 22) + 1577836800000) / 60000 FROM event")[0][0]
     wait_for("the minute to be rolled up", lambda: rows("SELECT minute FROM rollup_mark")[0][0] > newest)
@@ -351,7 +351,7 @@ def test_a_quiet_minute_is_rolled_up(sim, own, rows):
         before = rows("SELECT count(*) FROM event")[0][0]
         wait_for("new rows", lambda: rows("SELECT count(*) FROM event")[0][0] > before + 100)
         s.pause()
-        wait_for("everything written", lambda: d.metric("danmakud_unwritten_events") == 0)
+        harness.all_written(d, s)
         in_between = rows("SELECT count(*) FROM event WHERE id >> 22 > %s AND id >> 22 < %s",
                           (newest + 1) * 60000 - ID_EPOCH_MS, closed * 60000 - ID_EPOCH_MS)[0][0]
         assert in_between == 0, "an event in a minute that was rolled up already"

@@ -10,8 +10,7 @@ from test_path import stored
 
 
 def drained(d, s):
-    wait_for("everything received", lambda: d.metric("danmakud_events_published_total") >= s.n_recorded())
-    wait_for("everything written", lambda: d.metric("danmakud_unwritten_events") == 0)
+    harness.all_written(d, s)
 
 
 def test_database_stopped_and_started_again(sim, danmakud, rows, postgres):
@@ -109,8 +108,7 @@ def test_upstream_faults_leave_other_rooms_alone(sim, danmakud, rows):
              lambda: len(d.json(f"/api/v1/rooms/{good}/events", limit=200)["data"]) >= 200)
     assert d.running()
     s.pause()
-    have = stored(rows)
-    wait_for("everything written", lambda: d.metric("danmakud_unwritten_events") == 0)
+    harness.all_written(d, s, [good])
     have = stored(rows)
     want = s.recorded()
     assert {k: v for k, v in have.items() if k[0] == good} == {k: v for k, v in want.items() if k[0] == good}

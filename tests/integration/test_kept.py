@@ -7,8 +7,8 @@ from harness import wait_for
 INTERACT, ENTRY = 10, 11
 
 
-def drained(d):
-    wait_for("everything written", lambda: d.metric("danmakud_unwritten_events") == 0)
+def drained(d, s=None):
+    harness.all_written(d, s)
 
 
 def test_kinds_that_are_not_stored_are_counted_and_live(sim, danmakud, rows):
@@ -21,7 +21,7 @@ def test_kinds_that_are_not_stored_are_counted_and_live(sim, danmakud, rows):
     assert "danmaku" in hello["replayable_kinds"]
     assert not {"interact", "entry", "like"} & set(hello["replayable_kinds"])
     s.pause()
-    drained(d)
+    drained(d, s)
     assert rows("SELECT count(*) FROM event WHERE kind IN (10, 11, 12)")[0][0] == 0
     counted = rows("SELECT sum(n) FROM room_minute_kind WHERE kind IN (10, 11)")[0][0]
     assert counted == d.metric("danmakud_events_counted_total") >= 200
@@ -34,7 +34,7 @@ def test_figures_have_what_is_only_counted(sim, danmakud, rows):
     s = sim("--rooms", "2", "--rate", "200", "--count", "600")
     d = danmakud(*s.args_for_rooms())
     wait_for("600 events", s.done)
-    drained(d)
+    drained(d, s)
     rooms = ",".join(str(r) for r in s.rooms)
 
     def other():
@@ -55,7 +55,7 @@ def test_all_kinds_are_stored_when_told(sim, danmakud, rows):
     s = sim("--rooms", "2", "--rate", "300", "--count", "600")
     d = danmakud("--store-kinds", "all", *s.args_for_rooms())
     wait_for("600 events", s.done)
-    drained(d)
+    drained(d, s)
     assert rows("SELECT count(*) FROM event WHERE kind IN (10, 11)")[0][0] > 0
     assert rows("SELECT count(*) FROM room_minute_kind")[0][0] == 0
     assert d.json("/api/v1/events", kinds="interact")["data"]
@@ -67,7 +67,7 @@ def test_resume_is_exact_for_stored_kinds_across_a_restart(sim, danmakud):
     first = harness.Stream(d.base, count=100)
     first.join(harness.TIMEOUT)
     s.pause()
-    drained(d)
+    drained(d, s)
     start = first.events[0][1]
     full = harness.Stream(d.base, last_event_id=start)
     head = d.json("/api/v1/stats")["data"]["events"]["head_id"]

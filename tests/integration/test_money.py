@@ -86,9 +86,8 @@ def metric(d, auth, name):
     return total
 
 
-def drained(d, auth):
-    wait_for("held purchases told", lambda: metric(d, auth, "danmakud_spool_holds") == 0)
-    wait_for("everything written", lambda: metric(d, auth, "danmakud_unwritten_events") == 0)
+def drained(d, auth, s):
+    harness.all_written(d, s, headers=auth)
 
 
 def check_whole(rows, d, auth, lines, rooms, killed=False):
@@ -119,7 +118,7 @@ def test_an_hour_is_worth_what_was_charged(sim, danmakud, rows, database, postgr
     d = danmakud(*s.args_for_rooms(), record=False)
     wait_for("the hour", s.done)
     s.pause()
-    drained(d, auth)
+    drained(d, auth, s)
     lines = s.lines()
     messages = collections.Counter(x["kind"] for x in record.events(lines))
     assert messages["guard"] > 500 and any(x["dup"] for x in record.events(lines, ("superchat",)))
@@ -137,10 +136,7 @@ def test_the_same_over_kills_between_messages(sim, danmakud, rows, database, pos
         wait_for("a part of the hour", s.done)
         s.pause()
         # what the kernel has is read, and in the spool: held purchases too
-        s.command("ack-state")
-        seen = -1
-        while seen != (seen := metric(d, auth, "danmakud_messages_total")):
-            time.sleep(0.3)
+        harness.all_read(d, s, headers=auth)
         wait_for("the spool", lambda: metric(d, auth, "danmakud_spool_queued_bytes") == 0)
         d.kill()
         d = danmakud(*s.args_for_rooms(), record=False)
@@ -149,7 +145,7 @@ def test_the_same_over_kills_between_messages(sim, danmakud, rows, database, pos
         s.resume()
     wait_for("the rest of the hour", s.done)
     s.pause()
-    drained(d, auth)
+    drained(d, auth, s)
     check_whole(rows, d, auth, s.lines(), s.rooms, killed=True)
 
 
@@ -171,7 +167,7 @@ def test_nothing_is_charged_twice_when_killed_in_full_flow(sim, danmakud, rows, 
     before = metric(d, auth, "danmakud_messages_total")
     wait_for("some more", lambda: metric(d, auth, "danmakud_messages_total") > before + 500)
     s.pause()
-    drained(d, auth)
+    drained(d, auth, s)
     lines = s.lines()
     killed = {x["conn"] for x in lines if x["t"] == "end"}
     paid, unclear = payments(lines, killed=True)

@@ -20,7 +20,7 @@ def test_same_id_and_body_in_database_rest_and_stream(sim, danmakud, rows):
     live.join(harness.TIMEOUT)
     assert len(live.events) == 300, live.error
     s.pause()
-    wait_for("everything written", lambda: d.metric("danmakud_unwritten_events") == 0)
+    harness.all_written(d)
     by_room = {}
     for kind, ident, body in live.events:
         assert body["id"] == ident and body["kind"] == kind
@@ -49,7 +49,7 @@ def test_ring_and_database_give_the_same_bytes(sim, danmakud, rows, postgres, da
     s = sim("--rooms", "3", "--rate", "500", "--count", "2000")
     d = danmakud(*s.args_for_rooms())
     wait_for("2000 events", lambda: s.done())
-    wait_for("everything written", lambda: d.metric("danmakud_unwritten_events") == 0)
+    harness.all_written(d, s)
     room = s.rooms[0]
     from_ring = d.get(f"/api/v1/rooms/{room}/events?limit=500").json()["data"]
     assert len(from_ring) > 100
@@ -66,8 +66,7 @@ def test_multiset_at_full_speed(sim, danmakud, rows):
     s = sim("--rooms", "100", "--speed", "max", "--count", "200000")
     d = danmakud(*s.args_for_rooms())
     wait_for("the simulator to hand over 200,000 events", s.done, timeout=4 * harness.TIMEOUT)
-    wait_for("everything received", lambda: d.metric("danmakud_events_published_total") >= s.n_recorded(), timeout=4 * harness.TIMEOUT)
-    wait_for("everything written", lambda: d.metric("danmakud_unwritten_events") == 0, timeout=4 * harness.TIMEOUT)
+    harness.all_written(d, s)
     want, have = s.recorded(), stored(rows)
     have = Counter({k: v for k, v in have.items()})
     assert sum(want.values()) >= 200000

@@ -90,7 +90,7 @@ def test_a_live_with_title_changes_and_flapping(sim, danmakud, rows):
     assert [(g["title"], g["area"], g["live_key"]) for g in got["segments"]] == [
         ("first title", "one", KEY), ("second title", "two", KEY), ("second title", "two", "8800000000000000002")]
     assert got["segments"][0]["from_id"] == got["start_id"]
-    wait_for("everything written", lambda: w.d.metric("danmakud_unwritten_events") == 0)
+    harness.all_written(w.d)
     lives = w.events(kinds="live", order="asc")
     assert lives[0]["id"] == got["start_id"] and lives[-1]["id"] == got["end_id"]
     assert got["upstream_start_ms"] == 1790000000000
@@ -352,7 +352,7 @@ def test_filters_of_events(sim, danmakud):
             assert texts(path, session=first["id"], **more) == ["live one"]
             assert texts(path, session=first["id"], offline="true", **more) == []
 
-    wait_for("everything written", lambda: w.d.metric("danmakud_unwritten_events") == 0)
+    harness.all_written(w.d)
     check()
     every = w.d.json(room, session=first["id"], order="asc")["data"]
     assert every[0]["id"] == first["start_id"] and every[-1]["live"]["state"] == "end"
@@ -365,7 +365,7 @@ def test_filters_of_events(sim, danmakud):
     w.sim.command("rate 5000")
     wait_for("other events", lambda: w.d.metric("danmakud_ring_evicted_total") > 100)
     w.sim.pause()
-    wait_for("everything written", lambda: w.d.metric("danmakud_unwritten_events") == 0)
+    harness.all_written(w.d)
     assert texts(room, session=first["id"], limit=5) == ["live one", "off two"]
     assert texts(room, offline="true", limit=1000)[:1] == ["off one"]
     cursor = page["page"]["next"]

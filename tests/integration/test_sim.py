@@ -11,6 +11,7 @@ import socket
 import subprocess
 import sys
 import threading
+import time
 import zlib
 
 import pytest
@@ -24,7 +25,8 @@ from client import Client  # noqa: E402
 BUILD = pathlib.Path(os.environ.get("DANMAKUD_BUILD", ROOT / "build" / "dev"))
 PROGRAM = BUILD / "tests" / "sim" / "danmakud-sim"
 RECORDED = ("danmaku", "gift", "superchat", "live")
-WAIT_MS = 20000
+WAIT_MS = 180000  # nobody waits that long but a test that fails
+SILENCE_S = 0.5   # so long nothing comes
 
 
 def samples():
@@ -49,7 +51,7 @@ class Sim:
         self.hosts = self.ready["tcp"].split(",")
         self.host = self.hosts[0]
         sock = socket.socket(socket.AF_UNIX)
-        sock.settimeout(60)
+        sock.settimeout(2 * WAIT_MS / 1000)
         sock.connect(f"{tmp_path}/ctl")
         self.control = sock.makefile("rw")
         sock.close()
@@ -68,7 +70,7 @@ class Sim:
         """Ends it cleanly and returns the record."""
         if self.process.poll() is None:
             self.process.send_signal(signal.SIGTERM)
-        assert self.process.wait(20) == 0, self.process.stderr.read()
+        assert self.process.wait(WAIT_MS / 1000) == 0, self.process.stderr.read()
         assert self.process.stderr.read() == ""
         if not self.record_path.exists():
             return []
@@ -145,7 +147,8 @@ class Reader(threading.Thread):
         self.texts, self.end = drain(self.client)
 
     def result(self):
-        self.join(60)
+        self.join(WAIT_MS / 1000)
+        assert not self.is_alive(), "the connection does not end"
         self.client.close()
         return self.texts
 
@@ -326,13 +329,11 @@ def test_undelivered_events_are_made_up_for(sim):
     c.close()
     s.do(f"wait gone {WAIT_MS}")
     with Client(s.host, 1001, 0) as again:
-        for _ in range(100000):
-            if s.stats()["left"] == 0:
-                break
-            next(again.raw())
+        rest = Reader(again)  # beside the test: what fits into the sockets is not all
+        assert s.do(f"wait events 5000 {WAIT_MS}") == ""
         assert s.stats()["left"] == 0
-        lines_of_rest = s.do(f"wait events 5000 {WAIT_MS}")
-        assert lines_of_rest == ""
+        s.do("drop *")
+        rest.result()
     assert len(recorded(s.stop())) == 5000
 
 
@@ -389,7 +390,7 @@ def test_any_room(sim):
 
 
 def test_silent_clients_are_dropped(sim):
-    s = sim("--rooms", 1, "--rate", 0, "--auth-timeout-ms", 50, "--heartbeat-timeout-ms", 200)
+    s = sim("--rooms", 1, "--rate", 0, "--auth-timeout-ms", 1000, "--heartbeat-timeout-ms", 1500)
     with Client(s.host, 1001, auth=False) as c:
         assert isinstance(drain(c)[1], EOFError)
     with Client(s.host, 1001) as c:
@@ -554,6 +555,8 @@ def test_lost_streams(sim, rule):
 def test_odd_packets_keep_the_stream_in_step(sim, kind):
     s = sim("--rooms", 1, "--rate", 0)
     with Client(s.host, 1001, 3) as c:
+        while c.heartbeats < 1:
+            c._take(*c._packet())
         s.do(f"fault kind={kind}")
         s.do("say * danach")
         for text in c.raw():
@@ -624,7 +627,7 @@ def test_silence_at_auth_and_refusal(sim):
     with pytest.raises(ConnectionRefusedError):
         Client(s.hosts[1], 1001)
     with pytest.raises(socket.timeout):
-        Client(s.hosts[0], 1001, timeout=0.3)
+        Client(s.hosts[0], 1001, timeout=3)
     with pytest.raises(danmaku.AuthError, match="7"):
         Client(s.hosts[0], 1001)
     with Client(s.hosts[0], 1001):
@@ -646,20 +649,20 @@ def test_host_comes_back(sim):
         Client(s.host, 1001)
     s.do("fault clear")
     s.do("fault kind=refuse,for_ms=30")
-    for _ in range(2000):
+    until = time.monotonic() + WAIT_MS / 1000
+    while True:
         try:
             with Client(s.host, 1001):
                 break
         except ConnectionRefusedError:
             s.stats()
-    else:
-        pytest.fail("the host stayed down")
+            assert time.monotonic() < until, "the host stayed down"
     s.stop()
 
 
 def test_stall_and_deafness(sim):
     s = sim("--rooms", 1, "--rate", 0)
-    with Client(s.host, 1001, timeout=0.3) as c:
+    with Client(s.host, 1001) as c:
         while c.heartbeats < 1:
             c._take(*c._packet())
         s.do("fault kind=stall")
@@ -673,6 +676,7 @@ def test_stall_and_deafness(sim):
         c.heartbeat()
         s.do("say * this is heard")
         assert read_facts(c, 1)[0][4] == "this is heard"
+        c.sock.settimeout(SILENCE_S)
         with pytest.raises(socket.timeout):
             next(c.raw())
         assert c.heartbeats == 2
@@ -729,20 +733,22 @@ def test_control(sim):
     s.control.flush()
     assert s.control.readline() == "error timeout\n"
     s.do("quit")
-    assert s.process.wait(20) == 0
+    assert s.process.wait(WAIT_MS / 1000) == 0
 
 
 def test_pause_and_rate(sim):
     s = sim("--rooms", 2, "--rate", 100000, "--steady")
-    with Client(s.host, 1001, timeout=0.3) as a, Client(s.host, 1002, timeout=5) as b:
+    with Client(s.host, 1001) as a, Client(s.host, 1002) as b:
         s.do("wait events 200")
         s.do("pause 1001")
+        a.sock.settimeout(SILENCE_S)
         with pytest.raises(socket.timeout):
             for _ in a.raw():
                 pass
-        read_facts(b, 300)
+        a.sock.settimeout(WAIT_MS / 1000)
+        assert len(read_facts(b, 300)) == 300
         s.do("resume 1001")
-        read_facts(a, 10)
+        assert len(read_facts(a, 10)) == 10
         s.do("rate 0")
         s.do("pause")
         s.do("resume")

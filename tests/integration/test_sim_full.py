@@ -84,7 +84,7 @@ def charged(messages):
 @pytest.mark.parametrize("protover", (0, 3))
 def test_record_says_what_was_charged(sim_of, protover):
     s = sim_of("--full", "--mix", MIX, "--speed", "max", "--count", 4000, "--rooms", 1, "--start-ms", 1795000000000)
-    reader = Reader(Client(s.host, 1001, protover, timeout=60))
+    reader = Reader(Client(s.host, 1001, protover, timeout=WAIT_MS / 1000))
     s.do(f"wait idle {WAIT_MS}")
     s.do("drop *")
     texts = reader.result()
@@ -106,7 +106,7 @@ def test_record_says_what_was_charged(sim_of, protover):
 def test_what_belongs_to_a_purchase_comes_at_once(sim_of):
     """At one event in a long time no toast waits for the next one."""
     s = sim_of("--full", "--mix", "guard=1", "--rate", 5, "--steady", "--count", 15, "--rooms", 1)
-    reader = Reader(Client(s.host, 1001, 3, timeout=60))
+    reader = Reader(Client(s.host, 1001, 3, timeout=WAIT_MS / 1000))
     s.do(f"wait idle {WAIT_MS}")
     s.do("drop *")
     reader.result()
@@ -118,7 +118,7 @@ def test_what_belongs_to_a_purchase_comes_at_once(sim_of):
 
 def test_masked(sim_of):
     s = sim_of("--full", "--mix", MIX, "--masked", 100, "--speed", "max", "--count", 500, "--rooms", 1)
-    reader = Reader(Client(s.host, 1001, 3, timeout=60))
+    reader = Reader(Client(s.host, 1001, 3, timeout=WAIT_MS / 1000))
     s.do(f"wait idle {WAIT_MS}")
     s.do("drop *")
     for m in map(json.loads, reader.result()):

@@ -343,7 +343,7 @@ def test_fault_cut_and_hang(web):
     assert 0 < len(cut.content) < int(cut.headers["Content-Length"])
     s.do("http-fault kind=hang")
     with pytest.raises(requests.exceptions.ReadTimeout):
-        s.site.raw(NAV, timeout=0.3)
+        s.site.raw(NAV, timeout=2)
     s.do("http-fault kind=hang,times=0")
     s.do("http-fault clear")
     assert s.site.get(NAV)["code"] == -101

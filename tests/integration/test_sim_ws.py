@@ -112,7 +112,7 @@ def test_refused_auth_comes_with_a_close_frame(link):
 
 def test_only_the_path_of_upstream(link):
     s = link()
-    options = {"sslopt": {"ca_certs": s.ca}, "timeout": 10}
+    options = {"sslopt": {"ca_certs": s.ca}, "timeout": 120}
     for path in ("/", "/subs", "/sub/"):
         with pytest.raises(websocket.WebSocketBadStatusException) as e:
             websocket.create_connection(f"{s.kind}://{s.address}{path}", **options)
@@ -170,9 +170,9 @@ def test_other_wrong_answers(wss):
 
 @pytest.mark.parametrize("size", [0, 20])
 def test_stalled_handshake(link, size):
-    s = link("--fault", f"kind=ws_stall,size={size}", "--auth-timeout-ms", 100)
+    s = link("--fault", f"kind=ws_stall,size={size}", "--auth-timeout-ms", 1000)
     with pytest.raises(websocket.WebSocketTimeoutException):
-        s.client(timeout=0.5)
+        s.client(timeout=3)
     with s.client():
         pass
     s.stop()
@@ -245,12 +245,12 @@ def test_sessions_are_resumed(wss):
 
 
 def test_tls_faults(wss):
-    s = wss("--fault", "kind=tls_plain", "--fault", "kind=tls_stall", "--auth-timeout-ms", 100)
+    s = wss("--fault", "kind=tls_plain", "--fault", "kind=tls_stall", "--auth-timeout-ms", 1000)
     with pytest.raises(ssl.SSLError):
         tls_socket(s)
     with pytest.raises(socket.timeout):
         host, port = s.address.split(":")
-        raw = socket.create_connection((host, int(port)), timeout=0.5)
+        raw = socket.create_connection((host, int(port)), timeout=3)
         ssl.create_default_context(cafile=s.ca).wrap_socket(raw, server_hostname=host)
     with s.client():
         pass

@@ -32,10 +32,17 @@ def test_backlog_comes_first(sim, danmakud):
     s = sim("--rooms", "1", "--rate", "100", "--count", "200")
     d = danmakud(*ALL, *s.args_for_rooms())
     wait_for("200 events", lambda: d.metric("danmakud_events_published_total") >= 200)
-    newest = d.json("/api/v1/events", limit=10)["data"]
-    live = harness.Stream(d.base, "?backlog=10", count=10)
-    live.join(harness.TIMEOUT)
-    assert [b for _, _, b in live.events] == newest[::-1]
+
+    def newest():
+        return d.json("/api/v1/events", limit=10)["data"][::-1]
+
+    def seen():
+        before = newest()
+        live = harness.Stream(d.base, "?backlog=10", count=10)
+        live.join(harness.TIMEOUT)
+        return before == newest() and (before, [b for _, _, b in live.events])  # nothing came in between
+    before, got = wait_for("a moment without events", seen)
+    assert got == before
 
 
 def resume_rounds(base_of, rounds, rng, last=None, seen=None):
@@ -65,7 +72,7 @@ def test_resume_a_hundred_times_and_across_a_restart(sim, danmakud, rows):
     d2 = danmakud("--ring-events", "1024", *ALL, *s.args_for_rooms())
     last, seen = resume_rounds(lambda: d2.base, 40, rng, last, seen)
     s.pause()
-    wait_for("everything written", lambda: d2.metric("danmakud_unwritten_events") == 0)
+    harness.all_written(d2)
     stored = [r[0] for r in rows("SELECT id FROM event WHERE id >= %s AND id <= %s ORDER BY id", seen[0], seen[-1])]
     assert seen == stored, f"{len(seen)} seen, {len(stored)} stored"
 
@@ -120,7 +127,7 @@ def test_clients_that_stall_or_vanish_hurt_nobody(sim, danmakud):
     seen = read_ids(stalled[10], 30000)
     assert d.metric("danmakud_stream_lapped_total") > 0
     s.pause()
-    wait_for("everything written", lambda: d.metric("danmakud_unwritten_events") == 0)
+    harness.all_written(d)
     assert all_ids(d, seen[0])[:len(seen)] == seen
     for c in stalled[10:]:
         c.close()

@@ -121,8 +121,8 @@ def test_tokens(service, postgres, database):
 def test_database_away(sim, danmakud, postgres):
     s = sim("--rooms", "1", "--rate", "500", "--count", "3000")
     d = danmakud("--ring-events", "1024", "--max-streams", "1", *s.args_for_rooms())
-    wait_for("everything written", lambda: d.metric("danmakud_events_published_total") >= 3000
-             and d.metric("danmakud_unwritten_events") == 0)
+    wait_for("3000 events", s.done)
+    harness.all_written(d, s)
     oldest = d.json("/api/v1/events", order="asc", limit=1)["data"][0]["id"]
     room = s.rooms[0]
     live = harness.Stream(d.base)

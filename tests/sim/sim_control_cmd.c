@@ -5,7 +5,7 @@
 
 #include "server/loop/loop.h"
 
-enum { WAIT_MS = 30000 };
+enum { WAIT_MS = 180000 };
 
 typedef enum sim_command_result(command_fn)(struct sim_command_env *env, struct str args);
 
