@@ -1,14 +1,17 @@
 /* Fan-out of the live stream: the real api and HTTP server, N clients that read, R events of about 300 bytes a second.
  *
  *   bench_stream CLIENTS RATE SECONDS
+ *   bench_stream peer PORT CLIENTS RATE SECONDS      the same clients on a server that runs already (tests/bench/stream/run)
  *
  * The server runs on core 1, the clients (one process, epoll) on core 0. Printed: deliveries a second, the server's
- * CPU, its memory per client, and the fewest events that a client got (nobody may starve).
+ * CPU, its memory per client, and the fewest events that a client got (nobody may starve). A peer has the path
+ * /api/v1/events/stream too, and what is sent to /publish goes to all of its clients; its CPU is not known here.
  */
 #include <arpa/inet.h>
 #include <errno.h>
 #include <inttypes.h>
 #include <netinet/in.h>
+#include <poll.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdio.h>
@@ -110,7 +113,8 @@ static size_t rss_kb(void)
 
 static int connect_one(uint16_t port)
 {
-    static const char request[] = "GET /api/v1/events/stream HTTP/1.1\r\nHost: b\r\n\r\n";
+    static const char request[] = "GET /api/v1/events/stream HTTP/1.1\r\nHost: b\r\n"
+                                  "Accept: text/event-stream\r\n\r\n";
     struct sockaddr_in to = {
         .sin_family = AF_INET, .sin_port = htons(port), .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
     int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
@@ -173,6 +177,80 @@ static void run_clients(struct shared *sh, uint16_t port, unsigned n)
     }
     sh->fewest = fewest;
     exit(0);
+}
+
+/* ---- the peer ---- */
+
+enum { PEER_EVENT_BYTES = 300, ANSWER_BYTES = 4096 };
+
+static void pause_ms(int ms)
+{
+    (void)poll(NULL, 0, ms);
+}
+
+static double since_s(uint64_t start_ns)
+{
+    return (double)(clock_mono_ns() - start_ns) / 1e9;
+}
+
+/* One message by a connection that stays: sent, answered. */
+static void post(int fd)
+{
+    char request[512];
+    char answer[ANSWER_BYTES];
+    char text[PEER_EVENT_BYTES];
+    memset(text, 'x', sizeof text);
+    const int n = snprintf(request, sizeof request,
+                           "POST /publish HTTP/1.1\r\nHost: b\r\nContent-Length: %d\r\n\r\n%.*s",
+                           PEER_EVENT_BYTES, PEER_EVENT_BYTES, text);
+    ASSERT(n > 0 && (size_t)n < sizeof request && send(fd, request, (size_t)n, 0) == n);
+    const ssize_t got = recv(fd, answer, sizeof answer, 0);
+    ASSERT(got > 12 && answer[9] == '2');
+}
+
+/* Returns how long it took; *ret_n: how many were sent, fewer than asked for if the peer takes no more. */
+static double post_all(uint16_t port, int64_t rate, int64_t seconds, uint64_t *ret_n)
+{
+    struct sockaddr_in to = {
+        .sin_family = AF_INET, .sin_port = htons(port), .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    const int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    ASSERT(fd >= 0 && connect(fd, (struct sockaddr *)&to, sizeof to) == 0);
+    const uint64_t start = clock_mono_ns();
+    uint64_t n = 0;
+    while (since_s(start) < (double)seconds) {
+        while (since_s(start) * (double)rate > (double)n && since_s(start) < (double)seconds) {
+            post(fd);
+            n++;
+        }
+        pause_ms(1);
+    }
+    (void)close(fd);
+    *ret_n = n;
+    return since_s(start);
+}
+
+static void peer(struct bench *b, uint16_t port)
+{
+    if (fork() == 0) {
+        run_clients(b->shared, port, b->n_clients);
+    }
+    while (b->shared->connected < b->n_clients) {
+        pause_ms(10);
+    }
+    pause_ms(500); /* the last of them are being answered */
+    const uint64_t start = clock_mono_ns();
+    const double wall = post_all(port, b->rate, b->seconds, &b->published);
+    const uint64_t received = b->shared->received;
+    while (b->shared->received < b->published * b->n_clients &&
+           since_s(start) < 2 * (double)b->seconds) {
+        pause_ms(10);
+    }
+    b->shared->stop = true;
+    (void)wait(NULL);
+    printf("%u clients, %.0f of %" PRId64 " events/s: %.0f deliveries/s, fewest %" PRIu64
+           " of %" PRIu64 "\n",
+           b->n_clients, (double)b->published / wall, b->rate, (double)received / wall,
+           b->shared->fewest, b->published);
 }
 
 /* ---- the server ---- */
@@ -321,9 +399,13 @@ int main(int argc, char **argv)
 {
     struct bench b = {0};
     int64_t n = 0;
-    if (argc != 4 || !str_to_i64(str_of(argv[1]), &n) || !str_to_i64(str_of(argv[2]), &b.rate) ||
-        !str_to_i64(str_of(argv[3]), &b.seconds) || n < 1 || n > 18000 || b.rate < 1) {
-        fprintf(stderr, "usage: bench_stream CLIENTS RATE SECONDS\n");
+    int64_t port = 0;
+    const bool is_peer = argc == 6 && strcmp(argv[1], "peer") == 0;
+    char **at = argv + (is_peer ? 3 : 1);
+    if ((argc != 4 && !is_peer) || (is_peer && !str_to_i64(str_of(argv[2]), &port)) ||
+        !str_to_i64(str_of(at[0]), &n) || !str_to_i64(str_of(at[1]), &b.rate) ||
+        !str_to_i64(str_of(at[2]), &b.seconds) || n < 1 || n > 18000 || b.rate < 1) {
+        fprintf(stderr, "usage: bench_stream [peer PORT] CLIENTS RATE SECONDS\n");
         return 2;
     }
     struct rlimit files;
@@ -334,6 +416,10 @@ int main(int argc, char **argv)
     b.shared =
         mmap(NULL, sizeof *b.shared, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     ASSERT(b.shared != MAP_FAILED);
-    serve(&b);
+    if (is_peer) {
+        peer(&b, (uint16_t)port);
+    } else {
+        serve(&b);
+    }
     return 0;
 }
