@@ -45,7 +45,7 @@ static void failed(struct status_poll *p, const struct err *err)
     p->pause_ms = p->pause_ms > p->opts.interval_ms ? p->pause_ms : p->opts.interval_ms;
     stats_inc(p->stats, STAT_STATUS_POLLS_FAILED);
     if (p->works || p->pause_until_ms == 0) {
-        LOG(WARN, "status_poll", "live status cannot be asked for, trying again later",
+        LOG(WARN, "status_poll", "which rooms are on air cannot be asked, trying again later",
             KV_I64("retry_ms", p->pause_ms), KV_CSTR("error", err != NULL ? err->msg : ""));
     }
     p->works = false;
@@ -58,7 +58,7 @@ static void worked(struct status_poll *p, size_t n)
     stats_inc(p->stats, STAT_STATUS_POLLS_OK);
     stats_add(p->stats, STAT_STATUS_POLL_ROOMS, (int64_t)n);
     if (p->pause_ms > 0) {
-        LOG0(INFO, "status_poll", "live status can be asked for again");
+        LOG0(INFO, "status_poll", "which rooms are on air can be asked again");
     }
     p->works = true;
     p->pause_ms = 0;

@@ -24,6 +24,8 @@ const state = {
   names: new Map(), // room id -> title
 };
 
+const clockTime = (ms) => new Date(ms).toLocaleTimeString([], { hour12: false });
+
 function make(tag, className, text) {
   const node = document.createElement(tag);
   if (className) node.className = className;
@@ -89,7 +91,7 @@ const WORDS = {
   interact: (d) => ["", "came in", "followed", "shared", "followed specially", "followed mutually", "liked"][d.type] || "did something",
   entry: () => "came in",
   like: () => "liked",
-  live: (d) => (d.state === "start" ? "the live starts" : "the live ends"),
+  live: (d) => (d.state === "start" ? "goes on air" : "goes off air"),
   audience: (d) => `${d.figure}: ${d.value}`,
 };
 
@@ -102,7 +104,7 @@ function describe(event) {
 
 function line(event) {
   const node = make("li");
-  const time = make("time", "", new Date(event.ts_ms).toLocaleTimeString([], { hour12: false }));
+  const time = make("time", "", clockTime(event.ts_ms));
   time.dateTime = event.ts;
   const room = make("span", "room", event.room_id);
   room.title = state.names.get(event.room_id) || "";
@@ -171,9 +173,8 @@ function listen(source, generation) {
   source.addEventListener("gap", (message) => {
     if (generation !== state.generation) return;
     const gap = JSON.parse(message.data);
-    const time = (ms) => new Date(ms).toLocaleTimeString();
-    const until = gap.to_ms === null ? "" : ` to ${time(gap.to_ms)}`;
-    tail.prepend(make("li", "gap", `Missed in room ${gap.room_id ?? "any"}: from ${time(gap.from_ms)}${until} (${gap.cause})`));
+    const until = gap.to_ms === null ? "" : ` to ${clockTime(gap.to_ms)}`;
+    tail.prepend(make("li", "gap", `Missed in room ${gap.room_id ?? "any"}: from ${clockTime(gap.from_ms)}${until} (${gap.cause})`));
   });
   // A ticket works once, so the browser's own way to reconnect would fail: always make a new source.
   source.onerror = () => {
@@ -222,8 +223,6 @@ function restart() {
 // ---- rooms and health ----
 
 const STATES = { prepare: "asking for a host", queued: "waits for its turn", connect: "connecting", auth: "authenticating", backoff: "waits to try again" };
-
-const clockTime = (ms) => new Date(ms).toLocaleTimeString([], { hour12: false });
 
 // Connected or not, and why not; whether the room is on air is another matter.
 function stateCell(room) {

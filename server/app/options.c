@@ -74,6 +74,12 @@ static void option_unknown(enum command command, struct str key, struct buf *pro
             near = item->word + 2;
         }
     }
+    static const char *const everywhere[] = {"help", "version", "config"};
+    for (size_t i = 0; i < ARRAY_LEN(everywhere); i++) {
+        if (near_better(key, str_of(everywhere[i]), &distance)) {
+            near = everywhere[i];
+        }
+    }
     const char *setting = config_key_like(key);
     if (setting != NULL && near_better(key, str_of(setting), &distance)) {
         near = setting;

@@ -51,7 +51,7 @@ def test_what_was_meant_is_asked():
     for args, hint in ((["toekn", "add"], "unknown command toekn; did you mean token?"), (["help", "decod"], "did you mean decode?"),
                        (["token", "add", "x", "--scope=read"], "unknown option --scope; did you mean --scopes?"),
                        (["reparse", "--dry"], "--dry;"), (["decode", "--rom", "3", "-"], "did you mean --room?"),
-                       (["run", "--romms", "1"], "did you mean --rooms?"), (["toekn", "--help"], "did you mean token?")):
+                       (["run", "--romms", "1"], "did you mean --rooms?"), (["--verison"], "did you mean --version?"), (["toekn", "--help"], "did you mean token?")):
         r = cli(*args)
         assert r.returncode == 2 and hint in r.stderr, (args, r.stderr)
     for args in (["token"], ["token", "add"], ["decode"], ["docs"], ["reparse", "stray"]):

@@ -328,7 +328,7 @@ def test_polling_finds_what_no_message_told(sim, danmakud, rows):
     assert last["id"] == first["id"] and last["end_cause"] == "poll"
     assert rows("SELECT count(*) FROM session WHERE room_id = %s", room) == [(1,)]
     s.command("http-fault kind=ban,times=0")  # while upstream bans us it is not asked
-    wait_for("a failed poll", lambda: "live status cannot be asked for" in d.log_text())
+    wait_for("a failed poll", lambda: "which rooms are on air cannot be asked" in d.log_text())
 
 
 def test_filters_of_events(sim, danmakud):
