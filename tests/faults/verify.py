@@ -153,8 +153,8 @@ class Comparison:
             return "not durable"
         if kind is not None and x["seq"] > last_there.get(x["conn"], 0):
             return "power" if kind == "power" else "unread"
-        if kind == "power" and end - when_s < POWER_S:
-            return "power"  # behind the cut, while newer ones had reached the database
+        if any(k == "power" and -0.5 <= begin - when_s < POWER_S for begin, _, k in self.w.kills):
+            return "power"  # behind the cut: its connection may have ended before, newer ones may have reached the database
         return None
 
     def delivered(self, have):

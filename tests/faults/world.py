@@ -216,6 +216,14 @@ class World:
         newest = self.query("SELECT max(id) FROM event")[0][0]
         harness.wait_for("the live feed to end with the newest event",
                          lambda: self.live.last_id is not None and int(self.live.last_id) >= newest)
+        # The pool comes back later than the writer, and sessions wait for it.
+        harness.wait_for("the database to be asked again", lambda: self.service.metric("danmakud_db_up") == 1)
+        wanted = """SELECT NOT EXISTS (SELECT FROM (SELECT DISTINCT ON (room_id) room_id, extra->>'state' = 'start' AS live FROM event
+            WHERE kind = 14 ORDER BY room_id, id DESC) AS e WHERE live <> EXISTS (SELECT FROM session AS s WHERE s.room_id = e.room_id
+            AND s.end_id IS NULL))"""
+        until = time.monotonic() + 10
+        while time.monotonic() < until and not self.query(wanted)[0][0]:
+            time.sleep(0.2)  # the comparison says what is wrong
         self.say("drained")
 
     def close_minutes(self):
