@@ -301,8 +301,11 @@ def check_enums(spec):
         ("Kind", "server/event/event_kind.def", r'^X\(\w+, \d+, "(\w+)"'),
         ("Scope", "api/scope.def", r'^X\(\w+, \d+, "([\w:]+)"'),
     ]
-    return [f"{name} differs from {path}" for name, path, pattern in pairs
-            if schemas[name]["enum"] != rows_of(path, pattern)]
+    findings = [f"{name} differs from {path}" for name, path, pattern in pairs
+                if schemas[name]["enum"] != rows_of(path, pattern)]
+    if schemas["Collection"]["properties"]["state"]["enum"] != rows_of("collector/room_state.def", r'^X\(\w+, "(\w+)"'):
+        findings.append("Collection.state differs from collector/room_state.def")
+    return findings
 
 
 def causes_of_the_code():

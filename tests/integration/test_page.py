@@ -89,6 +89,17 @@ def test_a_service_without_a_network_says_why(danmakud, browser):
         assert d.stop() == 0
 
 
+def test_a_number_that_upstream_was_asked_about_in_vain_says_so(danmakud):
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        url = f"http://127.0.0.1:{taken.getsockname()[1]}"
+        d = danmakud("--upstream-url", url, "--upstream-api-url", url, "--upstream-www-url", url, "--rooms", "7", record=False)
+        room = wait_for("the error", lambda: (lambda r: r["last_error"] and r)(d.json("/api/v1/rooms/7")["data"]))
+        assert room["collection"] is None and room["not_connected"] == room["last_error"]["code"] == "upstream_unavailable", room
+        assert "could not be asked what this number means: " in room["last_error"]["message"] and room["last_error"]["at_ms"] > 0
+        assert d.stop() == 0
+
+
 def test_a_room_that_cannot_be_connected_says_why(danmakud, browser):
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
