@@ -173,6 +173,7 @@ struct collector *collector_new(struct loop *loop, const struct collector_opts *
         .on_raw = opts->on_raw,
         .on_events = opts->on_events,
         .on_link = opts->on_link,
+        .on_broken = opts->on_broken,
         .ctx = opts->ctx,
         .kept = mem_new_array(struct event_draft, DECODE_EVENTS_MAX),
         .places = mem_new_array(uint8_t, DECODE_EVENTS_MAX),

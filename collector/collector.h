@@ -67,6 +67,9 @@ struct collector_opts {
     /* All events of one upstream message in one call, so that they share a message id. places: which of the message's
      * events each is, from 0, ascending; repeats leave holes. NULL: there are none. */
     void (*on_events)(void *ctx, const struct event_draft *drafts, const uint8_t *places, size_t n);
+    /* So much of what a room received was thrown away: messages or parts of them that cannot be decoded, damaged or oversized
+     * frames. May be NULL. */
+    void (*on_broken)(void *ctx, int64_t room_id, uint64_t n);
     /* May be NULL. Comes from within collector_add, collector_remove and collector_close, too. */
     void (*on_link)(void *ctx, const struct collector_link *link);
     void *ctx;

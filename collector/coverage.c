@@ -327,11 +327,17 @@ void coverage_up(struct coverage *c, int64_t room_id, int64_t at_ms)
 void coverage_degrade(struct coverage *c, int64_t room_id, enum coverage_source source,
                       int64_t at_ms, uint64_t n)
 {
-    static const char *const causes[COVERAGE_SOURCES] = {
-        [COVERAGE_MASKED] = "masked", [COVERAGE_LOGIN] = "login", [COVERAGE_SILENCE] = "silence"};
+    static const char *const causes[COVERAGE_SOURCES] = {[COVERAGE_MASKED] = "masked",
+                                                         [COVERAGE_LOGIN] = "login",
+                                                         [COVERAGE_SILENCE] = "silence",
+                                                         [COVERAGE_BROKEN] = "broken"};
     struct room *r = find(c, room_id);
     ASSERT(source > COVERAGE_LOST && source < COVERAGE_SOURCES);
-    if (r == NULL || open_span(r, source) != NULL) {
+    struct coverage_span *open = r != NULL ? open_span(r, source) : NULL;
+    if (r == NULL || open != NULL) {
+        if (open != NULL && source == COVERAGE_BROKEN) {
+            open->n = n; /* the database gets it with the end */
+        }
         return;
     }
     for (size_t i = r->n; i > 0; i--) {
@@ -340,12 +346,9 @@ void coverage_degrade(struct coverage *c, int64_t room_id, enum coverage_source 
             break;
         }
     }
-    const struct coverage_span span = {.room_id = room_id,
-                                       .from_ms = at_ms,
-                                       .to_ms = COVERAGE_OPEN,
-                                       .cause = causes[source],
-                                       .source = source,
-                                       .n = n};
+    struct coverage_span span = {.room_id = room_id, .from_ms = at_ms, .source = source, .n = n};
+    span.to_ms = COVERAGE_OPEN;
+    span.cause = causes[source];
     tell(c, add_span(c, r, &span));
 }
 

@@ -3,6 +3,7 @@
  *      source   link      no authenticated connection: from its loss (or from when the room was added) until the next one
  *               lost      events that were received and dropped: an interval of the past, with their ids
  *               masked, login, silence      what comes is less than there is (degraded)
+ *               broken    something that came could not be read: from the first to the last of it (degraded)
  *
  *      link     [ connecting )                 [ peer_reset )                    the state at a time is the worst span
  *      masked                  [ masked                          )               that covers it; none: ok
@@ -40,6 +41,7 @@ enum coverage_source {
     COVERAGE_MASKED = 2,
     COVERAGE_LOGIN = 3,
     COVERAGE_SILENCE = 4,
+    COVERAGE_BROKEN = 5,
     COVERAGE_SOURCES
 };
 static inline enum coverage_state coverage_state_of(enum coverage_source s)
@@ -57,7 +59,7 @@ struct coverage_span {
     int64_t first_id;
     int64_t last_id;
     uint64_t
-        n; /* link: failed tries within it; masked: per mille; silence: the usual ms between two messages */
+        n; /* link: failed tries within it; masked: per mille; silence: the usual ms between two messages; broken: how much */
     const char *extra; /* static; link: what the newest try failed of; NULL none */
 
     int64_t heard_ms; /* private, as all below: the end that `changed` heard of */
@@ -82,7 +84,8 @@ void coverage_free(struct coverage *c);
  * only the newest reason is noted. */
 void coverage_down(struct coverage *c, int64_t room_id, int64_t at_ms, const char *cause);
 void coverage_up(struct coverage *c, int64_t room_id, int64_t at_ms);
-/* source: masked, login or silence. Begins a span, or ends it; n as in struct coverage_span. */
+/* source: masked, login, silence or broken. Begins a span (of broken that is open: changes n), or ends it; n as in struct
+ * coverage_span. */
 void coverage_degrade(struct coverage *c, int64_t room_id, enum coverage_source source,
                       int64_t at_ms, uint64_t n);
 void coverage_recover(struct coverage *c, int64_t room_id, enum coverage_source source,

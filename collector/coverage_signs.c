@@ -15,6 +15,8 @@ struct room {
     int64_t window_ms; /* begin of it */
     int64_t last_ms;   /* newest message of somebody, or since when we are connected */
     int64_t usual_ms;  /* between two messages, times SIGNS_USUAL_OF */
+    int64_t broken_ms; /* when something was thrown away last */
+    uint64_t n_broken; /* how much, since the span began; 0: none is open */
     unsigned n_usual;  /* messages it is known from, up to SIGNS_USUAL_MIN */
 };
 
@@ -100,6 +102,28 @@ static void end_silence(struct signs *s, struct room *r, int64_t at_ms)
     }
 }
 
+static void end_broken(struct signs *s, struct room *r, int64_t at_ms)
+{
+    if (r->n_broken > 0) {
+        coverage_recover(s->ledger, r->id, COVERAGE_BROKEN, at_ms);
+        r->n_broken = 0;
+    }
+}
+
+void signs_broken(struct signs *s, int64_t room_id, uint64_t n, int64_t at_ms)
+{
+    struct room *r = find(s, room_id);
+    if (r == NULL || !r->up) {
+        return; /* there is a gap anyway */
+    }
+    if (r->n_broken > 0 && at_ms - r->broken_ms >= SIGNS_BROKEN_MS) {
+        end_broken(s, r, r->broken_ms + 1);
+    }
+    r->n_broken += n;
+    r->broken_ms = at_ms > r->broken_ms ? at_ms : r->broken_ms;
+    coverage_degrade(s->ledger, room_id, COVERAGE_BROKEN, at_ms, r->n_broken);
+}
+
 void signs_link(struct signs *s, int64_t room_id, bool up, int64_t at_ms)
 {
     struct room *r = find_or_add(s, room_id);
@@ -109,6 +133,7 @@ void signs_link(struct signs *s, int64_t room_id, bool up, int64_t at_ms)
     r->n_masked = 0;
     if (!up) {
         end_silence(s, r, at_ms);
+        end_broken(s, r, r->broken_ms + 1);
         coverage_recover(s->ledger, room_id, COVERAGE_LOGIN, at_ms);
     }
 }
@@ -192,6 +217,9 @@ void signs_tick(struct signs *s, int64_t now_ms, bool (*is_live)(void *ctx, int6
     for (size_t i = 0; i < s->n; i++) {
         struct room *r = &s->rooms[i];
         bool live = r->up && is_live(ctx, r->id);
+        if (now_ms - r->broken_ms >= SIGNS_BROKEN_MS) {
+            end_broken(s, r, r->broken_ms + 1);
+        }
         int64_t usual = r->usual_ms / SIGNS_USUAL_OF;
         int64_t limit = usual * s->opts.silence_times;
         limit = limit > s->opts.silence_ms ? limit : s->opts.silence_ms;

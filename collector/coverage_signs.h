@@ -4,6 +4,9 @@
  *   login     the upstream told this connection that it hides things from whom it does not know; until the connection ends
  *   silence   live and connected, but nobody said or gave anything for silence_ms and silence_times the time that usually
  *             lies between two messages of this room
+ *   broken    messages that cannot be decoded, or not wholly, and frames that are damaged, too large or too deep: from the first to
+ *             the last one, as one span while no SIGNS_BROKEN_MS pass between two. Commands nobody knows are none of it,
+ *             nor what makes the connection end (a gap)
  *
  * Pure: no clock; times are wall ms.
  *
@@ -25,6 +28,7 @@ enum {
     SIGNS_WINDOW = 100,
     SIGNS_USUAL_MIN = 30, /* messages of a live before it is known what is usual */
     SIGNS_USUAL_OF = 32,  /* over about so many */
+    SIGNS_BROKEN_MS = 60000,
 };
 
 struct signs_opts {
@@ -42,6 +46,8 @@ void signs_link(struct signs *s, int64_t room_id, bool up, int64_t at_ms);
 void signs_leave(struct signs *s, int64_t room_id); /* it is no longer collected */
 /* In the order of publication. */
 void signs_event(struct signs *s, const struct event *e, int64_t at_ms);
-/* Looks for rooms that are silent; now and then. is_live: as the sessions know it. */
+/* Something of the room was thrown away. */
+void signs_broken(struct signs *s, int64_t room_id, uint64_t n, int64_t at_ms);
+/* Looks for rooms that are silent, and ends what was broken; now and then. is_live: as the sessions know it. */
 void signs_tick(struct signs *s, int64_t now_ms, bool (*is_live)(void *ctx, int64_t room_id),
                 void *ctx);

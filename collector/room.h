@@ -79,6 +79,7 @@ struct room_env {
     void (*on_raw)(void *ctx, const struct collector_raw *raw);
     void (*on_events)(void *ctx, const struct event_draft *drafts, const uint8_t *places, size_t n);
     void (*on_link)(void *ctx, const struct collector_link *link); /* may be NULL */
+    void (*on_broken)(void *ctx, int64_t room_id, uint64_t n);     /* may be NULL */
     void *ctx;
 
     struct list by_state[ROOM_STATES]; /* kept by the rooms */

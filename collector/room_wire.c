@@ -72,6 +72,13 @@ static void tell_raw(const struct room *r, struct str json, const struct decode_
     r->env->on_raw(r->env->ctx, &raw);
 }
 
+static void tell_broken(const struct room *r, uint64_t n)
+{
+    if (n > 0 && r->env->on_broken != NULL) {
+        r->env->on_broken(r->env->ctx, r->id, n);
+    }
+}
+
 static void on_message(void *ctx, struct str json)
 {
     struct room *r = ctx;
@@ -100,6 +107,7 @@ static void on_message(void *ctx, struct str json)
     if (keep) {
         env->on_raw(env->ctx, NULL);
     }
+    tell_broken(r, res.n_left_out + (res.status == DECODE_BROKEN));
 }
 
 static void on_heartbeat_reply(void *ctx, int64_t popularity)
@@ -152,6 +160,7 @@ static void on_fault(void *ctx, enum packet_fault fault)
     if (fault == PACKET_FAULT_OPERATION || fault == PACKET_FAULT_VERSION) {
         return; /* new things are no reason to leave */
     }
+    tell_broken(r, 1);
     const int64_t now = loop_now_ms(r->env->loop);
     if (now - r->faults_since_ms >= 60000) {
         r->faults_since_ms = now;

@@ -273,6 +273,7 @@ CREATE VIEW public.coverage AS
             WHEN 1 THEN json_strip_nulls(json_build_object('events', held.n, 'first_id', (held.first_id)::text, 'last_id', (held.last_id)::text))
             WHEN 2 THEN json_build_object('masked_per_mille', held.n)
             WHEN 4 THEN json_build_object('usual_ms', held.n)
+            WHEN 5 THEN json_build_object('thrown_away', held.n)
             ELSE NULL::json
         END AS detail
    FROM held

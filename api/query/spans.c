@@ -49,6 +49,8 @@ void span_put_detail(struct json_out *w, const struct span *s)
         jw_ki64(w, "masked_per_mille", s->n);
     } else if (s->source == SPAN_SILENCE) {
         jw_ki64(w, "usual_ms", s->n);
+    } else if (s->source == SPAN_BROKEN) {
+        jw_ki64(w, "thrown_away", s->n);
     }
     jw_object_end(w);
 }

@@ -25,7 +25,7 @@ struct json_out;
 #define SPAN_OPEN INT64_MAX
 enum { SPANS_MAX = 20000 };
 /* Stored in coverage_span.source. */
-enum span_source { SPAN_LINK, SPAN_LOST, SPAN_MASKED, SPAN_LOGIN, SPAN_SILENCE };
+enum span_source { SPAN_LINK, SPAN_LOST, SPAN_MASKED, SPAN_LOGIN, SPAN_SILENCE, SPAN_BROKEN };
 enum span_state { SPAN_OK, SPAN_DEGRADED, SPAN_GAP, SPAN_STATES };
 const char *span_state_name(enum span_state s);
 

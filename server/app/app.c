@@ -321,6 +321,7 @@ static void make_collector(struct app *app)
         .max_rooms = COLLECTED_MAX,
         .on_events = app_on_events,
         .on_link = app_coverage_link,
+        .on_broken = app_coverage_broken,
         .ctx = app,
     };
     app->collector = collector_new(app->loop, &opts, app->stats);

@@ -40,6 +40,12 @@ void app_coverage_event(struct app *app, const struct event *e)
     signs_event(app->coverage->signs, e, id_ts_ms(e->id));
 }
 
+void app_coverage_broken(void *ctx, int64_t room_id, uint64_t n)
+{
+    struct app *app = ctx;
+    signs_broken(app->coverage->signs, room_id, n, app_coverage_ms(app, loop_wall_ms(app->loop)));
+}
+
 /* ---- metrics ---- */
 
 struct state_count {

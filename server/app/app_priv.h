@@ -145,6 +145,7 @@ void app_coverage_recover(struct app *app,
 void app_coverage_finish(struct app *app, void (*finished)(struct app *app));
 void app_coverage_close(struct app *app);
 void app_coverage_link(void *app, const struct collector_link *link);
+void app_coverage_broken(void *app, int64_t room_id, uint64_t n);
 void app_coverage_event(struct app *app, const struct event *e); /* in order of ids */
 /* What the api may see of it. */
 void app_coverage_ops(struct api_ops *ops);

@@ -412,6 +412,28 @@ def test_less_came_than_there_was(sim, danmakud, rows):
     assert d.metric("danmakud_coverage_gap_seconds_total") >= 0
 
 
+def test_what_cannot_be_read_is_told(sim, danmakud, rows):
+    """A message without what makes it one, and one of a command that nobody knows: the first is something missing."""
+    s = sim("--rooms", "2", "--rate", "1")
+    d = danmakud(*QUICK, *s.args_for_rooms())
+    settled(d, rows, s)
+    a, b = s.rooms
+    path = f"/api/v1/rooms/{a}/coverage"
+    s.command(f'emit {b} {{"cmd": "NOBODY_KNOWS_THIS", "data": {{}}}}')
+    s.command(f'emit {a} {{"cmd": "SEND_GIFT", "data": {{}}}}')
+    s.command(f'emit {a} {{"cmd": "SEND_GIFT", "data": 5}}')
+    wait_for("both", lambda: d.metric('danmakud_messages_total{status="broken"}') == 2)
+    now = d.json(f"/api/v1/rooms/{a}")["data"]["coverage"]
+    assert (now["state"], now["cause"]) == ("degraded", "broken")
+    assert d.json(f"/api/v1/rooms/{b}")["data"]["coverage"]["state"] == "ok"
+    assert d.json(f"/api/v1/rooms/{a}/events", limit=1)["completeness"]["complete"], "less came, but no gap is known"
+    s.command(f"reset {a}")  # ends it
+    wait_for("its end", lambda: rows("SELECT n FROM coverage_span WHERE room_id = %s AND source = 5 AND to_ms IS NOT NULL", a) == [(2,)])
+    told_of = [i for i in d.json(path, since="1h")["data"]["intervals"] if i["cause"] == "broken"]
+    assert [i["detail"] for i in told_of] == [{"thrown_away": 2}]
+    assert rows("SELECT state, detail ->> 'thrown_away' FROM coverage WHERE room_id = %s AND cause = 'broken'", a) == [("degraded", "2")]
+
+
 def test_stops_while_the_start_waits_for_the_database(sim, danmakud, rows, postgres, database, tmp_path):
     """What the recovery of coverage was about to begin is not begun by a process that ends."""
     s = sim("--rooms", "1")

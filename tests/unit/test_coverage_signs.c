@@ -53,6 +53,52 @@ static const char *cause(const struct fixture *f)
     return s != NULL ? s->cause : "";
 }
 
+static bool take_broken(void *ctx, const struct coverage_span *s)
+{
+    struct coverage_span *ret = ctx;
+    if (s->source == COVERAGE_BROKEN) {
+        *ret = *s;
+    }
+    return true;
+}
+
+static struct coverage_span broken_span(const struct fixture *f)
+{
+    struct coverage_span s = {0};
+    coverage_each(f->ledger, 1, 0, INT64_MAX, take_broken, &s);
+    return s;
+}
+
+/* What cannot be read makes a span from the first to the last of it, with how much it was. */
+static void broken(void **state ATTR_UNUSED)
+{
+    struct fixture f;
+    begin(&f);
+    signs_broken(f.signs, 1, 1, T0 + 1000);
+    assert_string_equal(cause(&f), "broken");
+    signs_broken(f.signs, 1, 3, T0 + 999 + SIGNS_BROKEN_MS);
+    signs_tick(f.signs, T0 + 998 + 2 * SIGNS_BROKEN_MS, is_live, &f);
+    assert_string_equal(cause(&f), "broken");
+    signs_tick(f.signs, T0 + 999 + 2 * SIGNS_BROKEN_MS, is_live, &f);
+    assert_string_equal(cause(&f), "");
+    struct coverage_span s = broken_span(&f);
+    assert_true(s.from_ms == T0 + 1000 && s.to_ms == T0 + 1000 + SIGNS_BROKEN_MS);
+    assert_int_equal(s.n, 4);
+    /* Between ticks, too; and the end of the connection is the end of it. */
+    const int64_t later = T0 + 10 * SIGNS_BROKEN_MS;
+    signs_broken(f.signs, 1, 1, later);
+    signs_broken(f.signs, 1, 2, later + SIGNS_BROKEN_MS);
+    assert_true(broken_span(&f).from_ms == later + SIGNS_BROKEN_MS);
+    signs_link(f.signs, 1, false, later + SIGNS_BROKEN_MS + 500);
+    s = broken_span(&f);
+    assert_true(s.to_ms == later + SIGNS_BROKEN_MS + 1 && s.n == 2);
+    /* Without a connection there is a gap; a room that is not collected has nothing. */
+    signs_broken(f.signs, 1, 1, later + 2 * SIGNS_BROKEN_MS);
+    signs_broken(f.signs, 7, 1, later + 2 * SIGNS_BROKEN_MS);
+    assert_true(broken_span(&f).to_ms == s.to_ms);
+    end(&f);
+}
+
 static void masked_senders(void **state ATTR_UNUSED)
 {
     struct fixture f;
@@ -172,8 +218,11 @@ static void what_is_usual(void **state ATTR_UNUSED)
 int main(int argc, char **argv)
 {
     static const struct CMUnitTest tests[] = {
-        cmocka_unit_test(masked_senders), cmocka_unit_test(masks_are_not_looked_for_any_more),
-        cmocka_unit_test(told_to_log_in), cmocka_unit_test(silence),
+        cmocka_unit_test(masked_senders),
+        cmocka_unit_test(broken),
+        cmocka_unit_test(masks_are_not_looked_for_any_more),
+        cmocka_unit_test(told_to_log_in),
+        cmocka_unit_test(silence),
         cmocka_unit_test(what_is_usual),
     };
     return run_tests(argc, argv, tests, ARRAY_LEN(tests));
