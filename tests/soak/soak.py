@@ -15,7 +15,7 @@ import harness
 import record
 import verify
 
-LINK_MS = 2500
+LINK_MS = 5000
 BRIEF_MS = 500
 SECOND = 1.0
 
@@ -41,7 +41,7 @@ class Soak:
             "--upstream-www-url", url, "--upstream-ca-file", self.words["ca"], "--upstream-rate", "60000", "--upstream-burst",
             "1000", "--connect-interval", "2ms", "--backoff-max", "3s", "--log-level", "warn", *extra)
 
-    def connect(self, timeout=120):
+    def connect(self, timeout=300):
         began = time.monotonic()
         harness.wait_for(f"{self.rooms} rooms to be connected", lambda: self.sim.stats()["rooms_ready"] >= self.rooms, timeout)
         self.n["connected after ms"] = int((time.monotonic() - began) * 1000)
@@ -91,12 +91,13 @@ class Soak:
         self.sim.command("http-fault clear")
         harness.wait_for("all rooms to be back", lambda: self.sim.stats()["rooms_ready"] >= self.rooms, timeout)
         self.sim.pause()
+        harness.all_read(self.service, self.sim)
         self.until_ms = int(time.time() * 1000)
         self.stats = self.sim.stats()
         self.resident_mb = self._resident_mb()
         self.lines = self.sim.lines()
         self.gaps = {room: self._told_gaps(room) for room in self.sim.rooms}
-        assert self.service.stop(60) == 0, self.service.tail()
+        assert self.service.stop() == 0, self.service.tail()
 
     def _resident_mb(self):
         with open(f"/proc/{self.service.proc.pid}/status", encoding="ascii") as f:
