@@ -412,6 +412,32 @@ def test_less_came_than_there_was(sim, danmakud, rows):
     assert d.metric("danmakud_coverage_gap_seconds_total") >= 0
 
 
+def test_a_gap_makes_every_answer_another_one(sim, danmakud, rows):
+    """Whatever carries a validator and says what is missing: a client that has it asks again and gets the gap, and its end."""
+    s = sim("--rooms", "2", "--rate", "1")
+    s.pause()
+    d = danmakud(*QUICK, *s.args_for_rooms())
+    settled(d, rows, s)
+    a = s.rooms[0]
+    room = f"/api/v1/rooms/{a}"
+    paths = ["/api/v1/rooms", room] + [f"{room}/{x}?since=10m" for x in ("coverage", "sessions", "audience", "stats")]
+
+    def tags(known=None):
+        got = {}
+        for path in paths:
+            r = d.get(path, headers={"If-None-Match": known[path]} if known else {})
+            assert r.status_code == 200, f"{path} is another answer now"
+            got[path] = r.headers["ETag"]
+        return got
+    before = tags()
+    s.fault(f"kind=bad_auth,room={a},times=12")
+    s.command(f"reset {a}")
+    wait_for("the gap", lambda: d.json(room)["data"]["coverage"]["state"] == "gap")
+    during = tags(before)
+    wait_for("its end", lambda: d.json(room)["data"]["coverage"]["state"] == "ok")
+    tags(during)
+
+
 def test_what_cannot_be_read_is_told(sim, danmakud, rows):
     """A message without what makes it one, and one of a command that nobody knows: the first is something missing."""
     s = sim("--rooms", "2", "--rate", "1")
