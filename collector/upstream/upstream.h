@@ -68,6 +68,8 @@ struct upstream *upstream_new(struct loop *loop, const struct upstream_opts *opt
  * to the disk is not waited for: the loop has that work left until the disk answers. */
 void upstream_close(struct upstream *u, void (*closed)(void *ctx), void *ctx);
 
+bool upstream_saves(const struct upstream *u); /* the device id is on its way to the disk */
+
 /* What upstream says of one room. -1 or "": it does not say. */
 struct upstream_room {
     int64_t room_id;
@@ -125,7 +127,7 @@ enum upstream_breaker { UPSTREAM_CLOSED, UPSTREAM_OPEN, UPSTREAM_HALF_OPEN };
 struct upstream_info {
     enum upstream_breaker breaker;
     int64_t breaker_until_ms;  /* wall; 0 closed */
-    const char *breaker_cause; /* "" closed; "http_412", "code_-412", "code_-352", "v_voucher" */
+    const char *breaker_cause; /* "" closed; "http_412", "code_-412", "code_-352", "v_voucher", "page" */
     int64_t uid;               /* 0 anonymous */
     bool login_expired;        /* a cookie file is there, but upstream does not take it */
     bool has_buvid;

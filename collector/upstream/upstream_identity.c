@@ -53,6 +53,11 @@ void identity_cookie(const struct upstream *u, struct buf *out)
 
 /* ---- the device id on disk ---- */
 
+bool upstream_saves(const struct upstream *u)
+{
+    return u->id.saving != NULL;
+}
+
 /* A write under way; it outlives an upstream that closes, which must not wait for a disk that does not answer. */
 struct id_save {
     struct upstream *up; /* borrowed; NULL: closed */

@@ -49,7 +49,8 @@ enum {
     RETRY_SLOW_MS = 5000, /* the same after "too fast" */
     RETRY_MAX_MS = 30000,
     RETRY_JITTER_PCT = 25,
-    KEYS_TTL_MS = 3600 * 1000,     /* upstream changes them about once a day */
+    KEYS_TTL_MS = 3600 * 1000, /* upstream changes them about once a day */
+    PAGES_MAX = 5, /* pages for people instead of answers, in a row: that is a refusal */
     LOG_AGAIN_MS = 10 * 60 * 1000, /* a host that stays away is told again */
 };
 
@@ -94,6 +95,7 @@ struct request {
     bool refreshed;      /* the identity was made anew for it once */
     uint64_t generation; /* of the identity it was sent with */
     unsigned epoch;      /* of the bases it was sent to */
+    bool page;           /* the newest answer was a page for people, or the way to one */
     struct backoff backoff;
     struct loop_timer timer;
     struct err err; /* while it waits to be told */
@@ -138,7 +140,8 @@ struct upstream {
     struct host hosts[BASES];
     size_t n_hosts;
     size_t host_of[BASES];
-    unsigned epoch; /* counts changes of the bases */
+    unsigned epoch;   /* counts changes of the bases */
+    unsigned n_pages; /* in a row */
     struct breaker breaker;
     struct rng rng;
     struct identity id;

@@ -179,6 +179,7 @@ static void host_answered(struct request *r)
     struct upstream *u = r->up;
     struct host *h = host(r);
     u->last_ok_ms = loop_wall_ms(u->loop);
+    u->n_pages = 0;
     if (h->away) {
         h->away = false;
         h->limit = (struct log_limit){.until_ms = 0};
@@ -247,6 +248,27 @@ static void refused(struct request *r)
     failed(r, ERR_FORBIDDEN);
 }
 
+/* HTML where JSON belongs, or a redirection: a captcha, a login, a notice. One may be an accident of its server. */
+static bool is_page(const struct request *r, const struct upstream_http_answer *h)
+{
+    const struct str body = str_trim(h->body);
+    return h->how == UPSTREAM_HTTP_ANSWERED && r->api != API_SITE &&
+           ((r->outcome == OUTCOME_GARBAGE && body.len > 0 && body.ptr[0] == '<') ||
+            (r->outcome == OUTCOME_HTTP_OTHER && h->status >= 300 && h->status < 400));
+}
+
+static void useless(struct request *r)
+{
+    struct upstream *u = r->up;
+    if (!r->page || ++u->n_pages < PAGES_MAX) {
+        failed(r, ERR_PROTO);
+        return;
+    }
+    u->n_pages = PAGES_MAX - 1; /* the next one, after the pause, is enough */
+    trip(u, "page");
+    failed(r, ERR_FORBIDDEN);
+}
+
 static void conclude(struct request *r, const struct answer *a, struct str buvid)
 {
     switch (r->outcome) {
@@ -284,7 +306,7 @@ static void conclude(struct request *r, const struct answer *a, struct str buvid
     case OUTCOME_HTTP_OTHER:
     case OUTCOME_GARBAGE:
     case OUTCOME_TOO_BIG:
-        failed(r, ERR_PROTO);
+        useless(r);
         return;
     case OUTCOME_HTTP_412:
     case OUTCOME_BANNED:
@@ -312,6 +334,7 @@ static void on_answer(void *ctx, const struct upstream_http_answer *h)
     }
     host(r)->n_running--;
     r->outcome = request_judge(r->api, h, &a, &r->err);
+    r->page = is_page(r, h);
     note(r, h);
     if (!r->internal && clock_refuses(u, &r->err)) {
         failed(r, ERR_UNAVAILABLE);

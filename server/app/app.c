@@ -17,6 +17,7 @@ enum {
     DB_CONNECT_TIMEOUT_MS = 10000,
     DB_RESULT_BYTES = 64 << 20,
     FLUSH_POLL_MS = 5,
+    DISK_WAIT_MS = 2000,
 };
 
 static void notify_manager(const char *state)
@@ -53,12 +54,26 @@ static void watchdog_start(struct app *app)
 
 /* Stopping: each step starts the next from its callback. */
 
+/* All is done but for the device id, which the next start can ask for anew: a thread that waits for a disk cannot be ended. */
+static void leave_disk(void *ctx)
+{
+    struct app *app = ctx;
+    private_pg_stop(app->pg);
+    LOG(INFO, "app", "stopped", KV_I64("exit", app->exit_code),
+        KV_CSTR("left", "the device id may not be on the disk"));
+    _exit(app->exit_code);
+}
+
 static void on_db_closed(void *ctx)
 {
     struct app *app = ctx;
     app->db = NULL;
     loop_signals_free(app->signals);
     app->signals = NULL;
+    if (app->disk_pending) {
+        loop_timer_init(&app->start_retry, app->loop, leave_disk, app);
+        loop_timer_start(&app->start_retry, DISK_WAIT_MS, 0);
+    }
 }
 
 static void close_db(void *ctx)

@@ -98,6 +98,7 @@ struct app {
     int64_t warm_to;    /* first id behind the window being read for it */
     int64_t warm_ms;    /* of ids: how wide the windows are */
     uint64_t n_warmed;  /* events that came from the spool */
+    bool disk_pending;  /* a write that is not waited for was under way when upstream closed */
     bool never_ran;     /* stopped while starting: the writer gets nothing */
     bool mark_known;
     enum app_phase phase;

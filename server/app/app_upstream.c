@@ -121,6 +121,7 @@ void app_upstream_close(struct app *app, void (*closed)(void *app))
 {
     struct upstream *up = app->upstream;
     app->upstream = NULL;
+    app->disk_pending = upstream_saves(up);
     app_clock_close(app);
     endpoint_upstream_stop(app->endpoints);
     upstream_close(up, closed, app);

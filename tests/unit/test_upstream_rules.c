@@ -201,6 +201,44 @@ static void answers_of_no_use_are_not_repeated(void **state)
     assert_int_equal(upr_logged(f, "level=warn"), 0); /* who asked tells */
 }
 
+/* A captcha, a login, a notice for people: one is an accident, several in a row are a refusal. */
+static void pages_for_people_are_a_refusal(void **state)
+{
+    struct upstream_rig *f = *state;
+    upr_identity(f);
+    for (unsigned i = 0; i < 12; i++) {
+        fake_web_answer(f->web, UPR_LIST, 200, i % 4 == 3 ? LIST : " \n<!DOCTYPE html><html>");
+        upr_list(f, 1);
+        upr_wait(f);
+        assert_int_equal(f->code, i % 4 == 3 ? ERR_OK : ERR_PROTO);
+    }
+    fake_web_answer(f->web, UPR_LIST, 302, "");
+    for (unsigned i = 0; i < 5; i++) {
+        assert_int_equal(info(f).breaker, UPSTREAM_CLOSED);
+        upr_list(f, 1);
+        upr_wait(f);
+    }
+    assert_int_equal(f->code, ERR_FORBIDDEN);
+    assert_int_equal(info(f).breaker, UPSTREAM_OPEN);
+    assert_string_equal(info(f).breaker_cause, "page");
+    const unsigned n = fake_web_n(f->web, NULL);
+    upr_list(f, 1);
+    upr_wait(f);
+    assert_int_equal(f->code, ERR_UNAVAILABLE);
+    assert_int_equal(fake_web_n(f->web, NULL), n);
+    /* One more after the pause is enough; an answer ends it. */
+    upr_advance(f, UPR_BREAKER_MS);
+    upr_list(f, 1);
+    upr_wait(f);
+    assert_int_equal(info(f).breaker, UPSTREAM_OPEN);
+    upr_advance(f, 2 * UPR_BREAKER_MS);
+    fake_web_answer(f->web, UPR_LIST, 200, LIST);
+    upr_list(f, 1);
+    upr_wait(f);
+    assert_int_equal(f->code, ERR_OK);
+    assert_int_equal(info(f).breaker, UPSTREAM_CLOSED);
+}
+
 static void bodies_have_a_limit(void **state)
 {
     struct upstream_rig *f = *state;
@@ -731,6 +769,7 @@ int main(int argc, char **argv)
         CASE(failures_are_tried_again),
         CASE(repeats_wait),
         CASE(answers_of_no_use_are_not_repeated),
+        CASE(pages_for_people_are_a_refusal),
         CASE(bodies_have_a_limit),
         CASE(nobody_there_is_told_once),
         CASE(back_again_is_told),
