@@ -77,6 +77,17 @@ static void free_bases(struct upstream *u)
 
 /* ---- figures ---- */
 
+size_t requests_n(const struct upstream *u)
+{
+    size_t n = u->parked.n + u->asleep.n + u->running.n + u->ending.n;
+    for (size_t i = 0; i < u->n_hosts; i++) {
+        for (unsigned lane = 0; lane < LANES; lane++) {
+            n += u->hosts[i].waiting[lane].n;
+        }
+    }
+    return n;
+}
+
 static void scrape_counts(const struct upstream *u, struct buf *labels, struct buf *out)
 {
     for (unsigned api = 0; api < APIS; api++) {

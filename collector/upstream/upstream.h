@@ -126,10 +126,11 @@ void upstream_danmu_info(struct upstream *u, int64_t room_id, bool fresh, upstre
 enum upstream_breaker { UPSTREAM_CLOSED, UPSTREAM_OPEN, UPSTREAM_HALF_OPEN };
 struct upstream_info {
     enum upstream_breaker breaker;
-    int64_t breaker_until_ms;  /* wall; 0 closed */
-    const char *breaker_cause; /* "" closed; "http_412", "code_-412", "code_-352", "v_voucher", "page" */
-    int64_t uid;               /* 0 anonymous */
-    bool login_expired;        /* a cookie file is there, but upstream does not take it */
+    int64_t breaker_until_ms; /* wall; 0 closed */
+    const char
+        *breaker_cause; /* "" closed; "http_412", "code_-412", "code_-352", "v_voucher", "page" */
+    int64_t uid;        /* 0 anonymous */
+    bool login_expired; /* a cookie file is there, but upstream does not take it */
     bool has_buvid;
     int64_t last_ok_ms; /* wall; 0 never */
     int64_t skew_ms;    /* upstream's Date - our clock at the last answer; INT64_MIN unknown */

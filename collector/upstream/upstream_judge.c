@@ -137,3 +137,11 @@ enum outcome request_judge(enum upstream_api api, const struct upstream_http_ans
     }
     return o;
 }
+
+bool request_is_page(enum upstream_api api, const struct upstream_http_answer *h, enum outcome o)
+{
+    const struct str body = str_trim(h->body);
+    return h->how == UPSTREAM_HTTP_ANSWERED && api != API_SITE &&
+           ((o == OUTCOME_GARBAGE && body.len > 0 && body.ptr[0] == '<') ||
+            (o == OUTCOME_HTTP_OTHER && h->status >= 300 && h->status < 400));
+}

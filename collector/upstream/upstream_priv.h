@@ -183,6 +183,9 @@ bool outcome_failed(enum outcome o);
 enum outcome request_judge(enum upstream_api api, const struct upstream_http_answer *h,
                            struct answer *ret, struct err *err);
 
+/* HTML where JSON belongs, or a redirection: a captcha, a login, a notice. One may be an accident of its server. */
+bool request_is_page(enum upstream_api api, const struct upstream_http_answer *h, enum outcome o);
+
 /* upstream_identity.c */
 void identity_open(struct upstream *u);
 void identity_close(struct upstream *u);

@@ -248,15 +248,6 @@ static void refused(struct request *r)
     failed(r, ERR_FORBIDDEN);
 }
 
-/* HTML where JSON belongs, or a redirection: a captcha, a login, a notice. One may be an accident of its server. */
-static bool is_page(const struct request *r, const struct upstream_http_answer *h)
-{
-    const struct str body = str_trim(h->body);
-    return h->how == UPSTREAM_HTTP_ANSWERED && r->api != API_SITE &&
-           ((r->outcome == OUTCOME_GARBAGE && body.len > 0 && body.ptr[0] == '<') ||
-            (r->outcome == OUTCOME_HTTP_OTHER && h->status >= 300 && h->status < 400));
-}
-
 static void useless(struct request *r)
 {
     struct upstream *u = r->up;
@@ -334,7 +325,7 @@ static void on_answer(void *ctx, const struct upstream_http_answer *h)
     }
     host(r)->n_running--;
     r->outcome = request_judge(r->api, h, &a, &r->err);
-    r->page = is_page(r, h);
+    r->page = request_is_page(r->api, h, r->outcome);
     note(r, h);
     if (!r->internal && clock_refuses(u, &r->err)) {
         failed(r, ERR_UNAVAILABLE);
@@ -497,17 +488,6 @@ void requests_pump(struct upstream *u)
     } else {
         loop_timer_stop(&u->pump_timer);
     }
-}
-
-size_t requests_n(const struct upstream *u)
-{
-    size_t n = u->parked.n + u->asleep.n + u->running.n + u->ending.n;
-    for (size_t i = 0; i < u->n_hosts; i++) {
-        for (unsigned lane = 0; lane < LANES; lane++) {
-            n += u->hosts[i].waiting[lane].n;
-        }
-    }
-    return n;
 }
 
 /* ---- from outside ---- */
