@@ -98,6 +98,11 @@ enum err_code api_listen(struct api *a, const char *address, uint16_t port, stru
     return code;
 }
 
+void api_database_there(struct api *a)
+{
+    auth_read(a->auth);
+}
+
 void api_quiesce(struct api *a)
 {
     a->quiesced = true;

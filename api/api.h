@@ -116,6 +116,9 @@ struct api_ops {
     int64_t (*committed)(void *ctx); /* newest event id known to be in the database; -1 unknown */
     bool (*ready)(void *ctx,
                   const char **ret_reason); /* for /readyz; reason is a short static text */
+    /* Who may do what is known, and all that is needed to answer: until then only what needs no scope is answered. NULL:
+     * always. */
+    bool (*open)(void *ctx);
     /* What is known to be missing, as far as memory has it: spans that overlap [from_ms, to_ms), and those that the
      * database may still have otherwise; of a room or (0) of all that are collected; room 0 in a span stands for every room. fn returns false to stop. NULL: nothing. */
     void (*coverage)(void *ctx, int64_t room_id, int64_t from_ms, int64_t to_ms, api_span_fn *fn,
@@ -154,7 +157,8 @@ struct api *api_new(const struct api_opts *opts);
 /* The routes and hooks for http_open; address, port and limits come from config. */
 MUST_CHECK enum err_code api_listen(struct api *a, const char *address, uint16_t port,
                                     struct http **ret, struct err *err);
-void api_quiesce(struct api *a); /* readyz says 503, streams end politely */
+void api_database_there(struct api *a); /* the tokens are read at once */
+void api_quiesce(struct api *a);        /* readyz says 503, streams end politely */
 /* Something goes missing (span->to_ms SPAN_OPEN), or did: live streams are told. Other states than gaps are no matter. */
 void api_gap(struct api *a, const struct span *span);
 void api_free(struct api *a); /* after http_close, before the db is closed */

@@ -156,6 +156,11 @@ struct auth *auth_new(const struct auth_opts *opts)
     return auth;
 }
 
+void auth_read(struct auth *auth)
+{
+    read_tokens(auth);
+}
+
 void auth_free(struct auth *auth)
 {
     if (auth == NULL) {
@@ -193,6 +198,9 @@ enum auth_result auth_check(struct auth *auth, struct str header, bool may_wait,
     uint8_t hash[TOKEN_HASH_BYTES];
     const struct str scheme = STR("Bearer ");
     if (!auth->loaded) {
+        if (may_wait && !auth->loading) { /* the database may be there by now */
+            read_tokens(auth);
+        }
         return may_wait && auth->loading ? AUTH_WAIT : AUTH_UNCERTAIN;
     }
     if (header.len == 0) {

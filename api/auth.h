@@ -42,7 +42,8 @@ struct auth_opts {
 };
 
 struct auth *auth_new(const struct auth_opts *opts); /* starts reading the table */
-void auth_free(struct auth *auth);                   /* waiting checks are dropped */
+void auth_read(struct auth *auth); /* the database may be there now: do not wait for the timer */
+void auth_free(struct auth *auth); /* waiting checks are dropped */
 
 enum auth_result {
     AUTH_GRANTED,

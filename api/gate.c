@@ -141,6 +141,13 @@ static void on_tokens_read(void *ctx)
 bool gate_before(void *ctx, struct http_req *req, const struct http_route *route)
 {
     struct api *a = ctx;
+    const struct api_ops *ops = &a->opts.ops;
+    if (route->tag != SCOPE_NONE && ops->open != NULL && !ops->open(ops->ctx)) {
+        reply_problem(a, req, PROBLEM_STARTING,
+                      "the database has not answered since this process began: who may read is not "
+                      "known yet; what comes meanwhile is kept");
+        return false;
+    }
     return route->tag == SCOPE_NONE || authorize(a, req, route, true);
 }
 

@@ -1,4 +1,4 @@
-#include "collector/coverage.h"
+#include "collector/coverage_priv.h"
 
 #include <string.h>
 
@@ -7,33 +7,6 @@
 #include "server/core/mem.h"
 
 enum { GROWN_MS = 1000 };
-
-struct room {
-    int64_t id;
-    struct coverage_span *spans; /* owned; those of a source in the order in which they were told */
-    size_t n;
-    size_t cap;
-    size_t n_dirty;
-    int64_t known_from; /* every span that ends later is here */
-    int64_t link_ms;    /* of the newest change of the link */
-    bool leaving;
-};
-
-struct coverage {
-    struct room **rooms; /* owned; sorted by id */
-    size_t n;
-    size_t cap;
-    size_t n_dirty;
-    size_t n_lost_dirty;
-    size_t n_sent;
-    size_t n_lost_sent;
-    int64_t start_ms;
-    int64_t known_from; /* of all rooms that are collected now */
-    uint64_t n_merged;
-    uint64_t changes;
-    coverage_change_fn *changed;
-    void *ctx;
-};
 
 const char *coverage_state_name(enum coverage_state s)
 {
@@ -52,7 +25,7 @@ struct coverage *coverage_new(int64_t start_ms, coverage_change_fn *changed, voi
     return c;
 }
 
-static void room_free(struct room *r)
+static void room_free(struct coverage_room *r)
 {
     mem_free(r->spans);
     mem_free(r);
@@ -87,13 +60,13 @@ static size_t place_of(const struct coverage *c, int64_t id)
     return low;
 }
 
-static struct room *find(const struct coverage *c, int64_t id)
+struct coverage_room *coverage_room(const struct coverage *c, int64_t id)
 {
     size_t at = place_of(c, id);
     return at < c->n && c->rooms[at]->id == id ? c->rooms[at] : NULL;
 }
 
-static struct room *find_or_add(struct coverage *c, int64_t id)
+static struct coverage_room *find_or_add(struct coverage *c, int64_t id)
 {
     size_t at = place_of(c, id);
     if (at < c->n && c->rooms[at]->id == id) {
@@ -101,7 +74,7 @@ static struct room *find_or_add(struct coverage *c, int64_t id)
     }
     if (c->n == c->cap) {
         size_t cap = c->cap > 0 ? c->cap * 2 : 16;
-        struct room **rooms = mem_new_array(struct room *, cap);
+        struct coverage_room **rooms = mem_new_array(struct coverage_room *, cap);
         if (c->n > 0) {
             memcpy(rooms, c->rooms, c->n * sizeof(*rooms));
         }
@@ -110,7 +83,7 @@ static struct room *find_or_add(struct coverage *c, int64_t id)
         c->cap = cap;
     }
     memmove(&c->rooms[at + 1], &c->rooms[at], (c->n - at) * sizeof(*c->rooms));
-    struct room *r = mem_new(struct room);
+    struct coverage_room *r = mem_new(struct coverage_room);
     r->id = id;
     /* Of a room that only lost something, nothing else is known. */
     r->known_from = id == 0 ? c->start_ms : INT64_MAX;
@@ -123,7 +96,7 @@ static struct room *find_or_add(struct coverage *c, int64_t id)
 
 /* ---- spans ---- */
 
-static void mark_dirty(struct coverage *c, struct room *r, struct coverage_span *s)
+static void mark_dirty(struct coverage *c, struct coverage_room *r, struct coverage_span *s)
 {
     c->changes++;
     if (!s->dirty) {
@@ -134,7 +107,7 @@ static void mark_dirty(struct coverage *c, struct room *r, struct coverage_span 
     }
 }
 
-static void mark_clean(struct coverage *c, struct room *r, struct coverage_span *s)
+static void mark_clean(struct coverage *c, struct coverage_room *r, struct coverage_span *s)
 {
     if (s->dirty) {
         s->dirty = false;
@@ -144,14 +117,14 @@ static void mark_clean(struct coverage *c, struct room *r, struct coverage_span 
     }
 }
 
-static void remove_span(struct coverage *c, struct room *r, size_t at)
+static void remove_span(struct coverage *c, struct coverage_room *r, size_t at)
 {
     mark_clean(c, r, &r->spans[at]);
     r->n--;
     memmove(&r->spans[at], &r->spans[at + 1], (r->n - at) * sizeof(*r->spans));
 }
 
-static struct coverage_span *open_span(const struct room *r, enum coverage_source source)
+static struct coverage_span *open_span(const struct coverage_room *r, enum coverage_source source)
 {
     for (size_t i = r->n; i > 0; i--) {
         struct coverage_span *s = &r->spans[i - 1];
@@ -163,7 +136,7 @@ static struct coverage_span *open_span(const struct room *r, enum coverage_sourc
 }
 
 /* a grows over b, which is about to go. */
-static void swallow(struct coverage *c, struct room *r, struct coverage_span *a,
+static void swallow(struct coverage *c, struct coverage_room *r, struct coverage_span *a,
                     const struct coverage_span *b)
 {
     a->to_ms = b->to_ms > a->to_ms ? b->to_ms : a->to_ms;
@@ -192,7 +165,7 @@ static bool may_join(const struct coverage_span *a, const struct coverage_span *
 
 /* Too many wait: the two neighbours with the shortest time between them become one. Rather a gap too long than one left
  * out. */
-static void join_some(struct coverage *c, struct room *r)
+static void join_some(struct coverage *c, struct coverage_room *r)
 {
     size_t best = 0;
     size_t best_before = 0;
@@ -220,7 +193,7 @@ static void join_some(struct coverage *c, struct room *r)
 }
 
 /* What is stored and over is remembered for a while only. */
-static void trim(struct coverage *c, struct room *r)
+static void trim(struct coverage *c, struct coverage_room *r)
 {
     size_t n = 0;
     for (size_t i = r->n; i > 0; i--) {
@@ -236,7 +209,7 @@ static void trim(struct coverage *c, struct room *r)
     }
 }
 
-static struct coverage_span *add_span(struct coverage *c, struct room *r,
+static struct coverage_span *add_span(struct coverage *c, struct coverage_room *r,
                                       const struct coverage_span *span)
 {
     if (r->n_dirty >= COVERAGE_DIRTY_MAX) {
@@ -270,7 +243,8 @@ static void tell(struct coverage *c, struct coverage_span *s)
 /* ---- what happens ---- */
 
 /* No span is empty: its beginning is its key. */
-static void close_span(struct coverage *c, struct room *r, struct coverage_span *s, int64_t at_ms)
+static void close_span(struct coverage *c, struct coverage_room *r, struct coverage_span *s,
+                       int64_t at_ms)
 {
     s->to_ms = at_ms > s->from_ms ? at_ms : s->from_ms + 1;
     mark_dirty(c, r, s);
@@ -278,7 +252,7 @@ static void close_span(struct coverage *c, struct room *r, struct coverage_span 
 }
 
 /* A gap of the link begins, in place of the one that may be open. */
-static void begin_gap(struct coverage *c, struct room *r, int64_t at_ms, const char *cause)
+static void begin_gap(struct coverage *c, struct coverage_room *r, int64_t at_ms, const char *cause)
 {
     struct coverage_span *s = open_span(r, COVERAGE_LINK);
     at_ms = at_ms > r->link_ms ? at_ms : r->link_ms;
@@ -298,7 +272,7 @@ static void begin_gap(struct coverage *c, struct room *r, int64_t at_ms, const c
 
 void coverage_down(struct coverage *c, int64_t room_id, int64_t at_ms, const char *cause)
 {
-    struct room *r = find_or_add(c, room_id);
+    struct coverage_room *r = find_or_add(c, room_id);
     struct coverage_span *s = open_span(r, COVERAGE_LINK);
     if (s != NULL && !r->leaving) {
         s->n++;
@@ -311,10 +285,10 @@ void coverage_down(struct coverage *c, int64_t room_id, int64_t at_ms, const cha
 
 void coverage_up(struct coverage *c, int64_t room_id, int64_t at_ms)
 {
-    struct room *r = find(c, room_id);
+    struct coverage_room *r = coverage_room(c, room_id);
     if (r == NULL) { /* a span, however short, says that the room is collected */
         coverage_down(c, room_id, at_ms, "connecting");
-        r = find(c, room_id);
+        r = coverage_room(c, room_id);
     }
     struct coverage_span *s = open_span(r, COVERAGE_LINK);
     if (s == NULL) {
@@ -324,6 +298,17 @@ void coverage_up(struct coverage *c, int64_t room_id, int64_t at_ms)
     r->link_ms = s->to_ms;
 }
 
+void coverage_restore(struct coverage *c, const struct coverage_span *span)
+{
+    struct coverage_room *r = find_or_add(c, span->room_id);
+    struct coverage_span *s = add_span(c, r, span);
+    s->told = true; /* perhaps: its key stays */
+    s->heard_ms = s->to_ms;
+    if (s->source == COVERAGE_LINK) {
+        r->link_ms = s->to_ms != COVERAGE_OPEN ? s->to_ms : s->from_ms;
+    }
+}
+
 void coverage_degrade(struct coverage *c, int64_t room_id, enum coverage_source source,
                       int64_t at_ms, uint64_t n)
 {
@@ -331,7 +316,7 @@ void coverage_degrade(struct coverage *c, int64_t room_id, enum coverage_source 
                                                          [COVERAGE_LOGIN] = "login",
                                                          [COVERAGE_SILENCE] = "silence",
                                                          [COVERAGE_BROKEN] = "broken"};
-    struct room *r = find(c, room_id);
+    struct coverage_room *r = coverage_room(c, room_id);
     ASSERT(source > COVERAGE_LOST && source < COVERAGE_SOURCES);
     struct coverage_span *open = r != NULL ? open_span(r, source) : NULL;
     if (r == NULL || open != NULL) {
@@ -355,7 +340,7 @@ void coverage_degrade(struct coverage *c, int64_t room_id, enum coverage_source 
 void coverage_recover(struct coverage *c, int64_t room_id, enum coverage_source source,
                       int64_t at_ms)
 {
-    struct room *r = find(c, room_id);
+    struct coverage_room *r = coverage_room(c, room_id);
     struct coverage_span *s = r != NULL ? open_span(r, source) : NULL;
     ASSERT(source > COVERAGE_LOST && source < COVERAGE_SOURCES);
     if (s != NULL) {
@@ -364,7 +349,7 @@ void coverage_recover(struct coverage *c, int64_t room_id, enum coverage_source 
 }
 
 /* The newest waiting span of the room with this cause. */
-static struct coverage_span *waiting_lost(const struct room *r, const char *cause)
+static struct coverage_span *waiting_lost(const struct coverage_room *r, const char *cause)
 {
     for (size_t i = r->n; i > 0; i--) {
         struct coverage_span *s = &r->spans[i - 1];
@@ -388,7 +373,7 @@ void coverage_lost(struct coverage *c, const struct coverage_lost *lost, coverag
         .last_id = lost->last_id,
         .n = lost->n,
     };
-    struct room *r = find_or_add(c, lost->room_id);
+    struct coverage_room *r = find_or_add(c, lost->room_id);
     struct coverage_span *s = waiting_lost(r, lost->cause);
     if (s != NULL && apart != NULL && apart(ctx, s, lost)) {
         s = NULL;
@@ -412,7 +397,7 @@ void coverage_lost(struct coverage *c, const struct coverage_lost *lost, coverag
     tell(c, added);
 }
 
-static void drop_if_left(struct coverage *c, struct room *r)
+static void drop_if_left(struct coverage *c, struct coverage_room *r)
 {
     if (!r->leaving || r->n_dirty > 0) {
         return;
@@ -435,7 +420,7 @@ static void drop_if_left(struct coverage *c, struct room *r)
 
 void coverage_leave(struct coverage *c, int64_t room_id, int64_t at_ms, const char *cause)
 {
-    struct room *r = find(c, room_id);
+    struct coverage_room *r = coverage_room(c, room_id);
     if (r == NULL || r->leaving) {
         return;
     }
@@ -467,7 +452,7 @@ size_t coverage_send(struct coverage *c, struct coverage_span *out, size_t max)
 {
     ASSERT(c->n_sent == 0);
     for (size_t i = 0; i < c->n && c->n_dirty > 0 && c->n_sent < max; i++) {
-        struct room *r = c->rooms[i];
+        struct coverage_room *r = c->rooms[i];
         for (size_t k = 0; k < r->n && r->n_dirty > 0 && c->n_sent < max; k++) {
             struct coverage_span *s = &r->spans[k];
             if (s->dirty) {
@@ -488,7 +473,7 @@ size_t coverage_send(struct coverage *c, struct coverage_span *out, size_t max)
 void coverage_stored(struct coverage *c, bool ok)
 {
     for (size_t i = c->n; i > 0 && c->n_sent > 0; i--) {
-        struct room *r = c->rooms[i - 1];
+        struct coverage_room *r = c->rooms[i - 1];
         for (size_t k = 0; k < r->n; k++) {
             if (r->spans[k].sent) {
                 r->spans[k].sent = false;
@@ -512,7 +497,7 @@ int64_t coverage_safe_id(const struct coverage *c)
     int64_t safe = INT64_MAX;
     size_t left = c->n_lost_dirty + c->n_lost_sent; /* mostly none; a span may count in both */
     for (size_t i = 0; i < c->n && left > 0; i++) {
-        const struct room *r = c->rooms[i];
+        const struct coverage_room *r = c->rooms[i];
         for (size_t k = 0; k < r->n; k++) {
             const struct coverage_span *s = &r->spans[k];
             if (s->source == COVERAGE_LOST && (s->dirty || s->sent)) {
@@ -527,72 +512,4 @@ int64_t coverage_safe_id(const struct coverage *c)
 uint64_t coverage_n_merged(const struct coverage *c)
 {
     return c->n_merged;
-}
-
-/* ---- reading ---- */
-
-int64_t coverage_known_from(const struct coverage *c, int64_t room_id)
-{
-    const struct room *r = find(c, room_id);
-    const struct room *every = find(c, 0);
-    int64_t known = room_id == 0 ? c->known_from : r != NULL ? r->known_from : INT64_MAX;
-    return every != NULL && every->known_from > known ? every->known_from : known;
-}
-
-static bool each_of(const struct room *r, int64_t from_ms, int64_t to_ms, coverage_span_fn *fn,
-                    void *ctx)
-{
-    for (size_t k = 0; k < r->n; k++) {
-        const struct coverage_span *s = &r->spans[k];
-        bool overlaps = s->from_ms < to_ms && s->to_ms > from_ms;
-        if ((overlaps || s->dirty || s->sent) && !fn(ctx, s)) {
-            return false;
-        }
-    }
-    return true;
-}
-
-void coverage_each(const struct coverage *c, int64_t room_id, int64_t from_ms, int64_t to_ms,
-                   coverage_span_fn *fn, void *ctx)
-{
-    if (room_id != 0) {
-        const struct room *every = find(c, 0);
-        const struct room *r = find(c, room_id);
-        if (every == NULL || each_of(every, from_ms, to_ms, fn, ctx)) {
-            (void)(r == NULL || each_of(r, from_ms, to_ms, fn, ctx));
-        }
-        return;
-    }
-    for (size_t i = 0; i < c->n && each_of(c->rooms[i], from_ms, to_ms, fn, ctx); i++) {
-    }
-}
-
-size_t coverage_each_unstored(const struct coverage *c, coverage_span_fn *fn, void *ctx)
-{
-    size_t n = 0;
-    for (size_t i = 0; i < c->n; i++) {
-        const struct room *r = c->rooms[i];
-        for (size_t k = 0; k < r->n; k++) {
-            if (r->spans[k].dirty || r->spans[k].sent) {
-                n++;
-                (void)fn(ctx, &r->spans[k]);
-            }
-        }
-    }
-    return n;
-}
-
-const struct coverage_span *coverage_now(const struct coverage *c, int64_t room_id, bool *ret_here)
-{
-    const struct room *r = find(c, room_id);
-    const struct coverage_span *worst = NULL;
-    *ret_here = r != NULL && r->known_from != INT64_MAX;
-    for (size_t k = 0; r != NULL && k < r->n; k++) {
-        const struct coverage_span *s = &r->spans[k];
-        if (s->to_ms == COVERAGE_OPEN &&
-            (worst == NULL || coverage_state_of(s->source) > coverage_state_of(worst->source))) {
-            worst = s;
-        }
-    }
-    return worst;
 }

@@ -78,6 +78,11 @@ typedef void(coverage_change_fn)(void *ctx, const struct coverage_span *span);
 struct coverage *coverage_new(int64_t start_ms, coverage_change_fn *changed, void *ctx);
 void coverage_free(struct coverage *c);
 
+/* What the process before has left and the database may not have; the spans of a room in the order in which they began,
+ * before anything else of it. An open gap of the link goes on until the room is collected (coverage_down). The texts are
+ * borrowed until coverage_free. `changed` does not hear of it. */
+void coverage_restore(struct coverage *c, const struct coverage_span *span);
+
 /* ---- what happens; at_ms may lie in the past ---- */
 
 /* The room is collected but not connected: a new room, or one whose connection ended. When it was not connected before,

@@ -142,6 +142,7 @@ void fleet_erase(struct fleet *f, struct fleet_room *r)
     ASSERT(!r->collected && !r->busy);
     unplace_room(f, r);
     room_free(r);
+    f->version++;
 }
 
 struct fleet_room *fleet_rename(struct fleet *f, struct fleet_room *r, int64_t id)
@@ -168,6 +169,7 @@ struct fleet_room *fleet_rename(struct fleet *f, struct fleet_room *r, int64_t i
 void fleet_touch(struct fleet *f, struct fleet_room *r)
 {
     r->origin = fleet_origin_of(r);
+    f->version++;
     if (r->resolved) {
         r->change = ++f->changes;
         fleet_store_soon(f);
@@ -253,7 +255,7 @@ static bool is_configured(const struct fleet *f, const struct fleet_room *r)
     return false;
 }
 
-static void apply_config(struct fleet *f)
+void fleet_apply_config(struct fleet *f)
 {
     for (size_t i = f->n; i > 0; i--) {
         struct fleet_room *r = f->rooms[i - 1];
@@ -280,8 +282,8 @@ void fleet_configure(struct fleet *f, const int64_t *numbers, size_t n, size_t m
     if (n > 0) {
         memcpy(f->config, numbers, n * sizeof(numbers[0]));
     }
-    if (f->loaded && !f->stopping) {
-        apply_config(f);
+    if (f->begun && !f->stopping) {
+        fleet_apply_config(f);
     }
 }
 
@@ -292,15 +294,20 @@ static void on_loaded(void *ctx, enum err_code code, const struct err *err,
 {
     struct fleet *f = ctx;
     if (code == ERR_OK && !f->stopping) {
+        if (!f->loaded) {
+            fleet_unsay(f);
+        }
         fleet_take_rows(f, rows);
-        f->loaded = true;
+        f->begun = f->loaded = true;
+        f->version++;
         for (size_t i = 0; i < f->n; i++) {
             if (fleet_state_of(f->rooms[i]) == FLEET_LEFT) {
                 fleet_touch(f, f->rooms[i]); /* of a configuration that has changed since */
             }
         }
-        apply_config(f);
+        fleet_apply_config(f);
         fleet_plan(f);
+        fleet_store_soon(f); /* what fleet_begin took over */
     }
     f->load_done(f->load_ctx, code, err);
 }

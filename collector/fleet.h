@@ -73,9 +73,38 @@ struct fleet_opts {
 };
 
 struct fleet *fleet_new(const struct fleet_opts *opts);
-/* Reads table room; then done comes once, ERR_OK or why not (call it again). Before that nothing is collected. */
+/* Reads table room; then done comes once, ERR_OK or why not (call it again). Before that nothing is collected, unless
+ * fleet_begin was called. */
 void fleet_load(struct fleet *f, void (*done)(void *ctx, enum err_code code, const struct err *err),
                 void *ctx);
+enum fleet_origin { FLEET_CONFIG, FLEET_API, FLEET_DISCOVERY, FLEET_ORIGINS };
+enum fleet_state {
+    FLEET_ACTIVE,
+    FLEET_PAUSED,
+    FLEET_REMOVED, /* by request: discovery does not bring it back */
+    FLEET_LEFT,    /* nobody asks for it any more */
+    FLEET_STATES
+};
+
+/* What a process has to know of a room to go on while the table cannot be read. */
+struct fleet_kept {
+    int64_t room_id, short_id, created_ms;
+    enum fleet_origin origin;
+    enum fleet_state state; /* never FLEET_LEFT */
+    bool by_api, pinned;
+    bool collected;
+    bool
+        unstored; /* its newest change is not in the table yet: it holds against what stands there */
+    unsigned rank;
+    const char *groups; /* joined by commas; never NULL */
+};
+/* Before fleet_load: collects what the process before knew and what the configuration says. The table has the last word
+ * once fleet_load has read it. Discovery and changes by request wait for that. */
+void fleet_begin(struct fleet *f, const struct fleet_kept *rooms, size_t n);
+/* All rooms that are resolved and that somebody wants or said something about. */
+void fleet_each_kept(const struct fleet *f, void (*fn)(void *ctx, const struct fleet_kept *room),
+                     void *ctx);
+uint64_t fleet_kept_version(const struct fleet *f); /* another one when they may have changed */
 /* No change reaches the sink any more; requests end with ERR_CANCELED. */
 void fleet_stop(struct fleet *f);
 /* After upstream and db have closed. NULL is fine. */
@@ -100,14 +129,6 @@ struct fleet_found {
 };
 void fleet_discovered(struct fleet *f, const struct fleet_found *found, size_t n);
 
-enum fleet_origin { FLEET_CONFIG, FLEET_API, FLEET_DISCOVERY, FLEET_ORIGINS };
-enum fleet_state {
-    FLEET_ACTIVE,
-    FLEET_PAUSED,
-    FLEET_REMOVED, /* by request: discovery does not bring it back */
-    FLEET_LEFT,    /* nobody asks for it any more */
-    FLEET_STATES
-};
 /* Why a room is not in the collector. */
 enum fleet_wait {
     FLEET_WAIT_NONE, /* it is */

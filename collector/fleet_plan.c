@@ -5,7 +5,7 @@
 
 void fleet_plan_soon(struct fleet *f)
 {
-    if (f->loaded && !f->stopping && !loop_timer_armed(&f->plan_timer)) {
+    if (f->begun && !f->stopping && !loop_timer_armed(&f->plan_timer)) {
         loop_timer_start(&f->plan_timer, 0, 0);
     }
 }
@@ -54,6 +54,7 @@ static void take_out(struct fleet *f, struct fleet_room *r)
 {
     struct err err = {0};
     r->collected = false;
+    f->version++;
     f->n_collected--;
     stats_inc(f->opts.stats, STAT_FLEET_DROPPED);
     if (f->opts.sink.remove(f->opts.sink.ctx, r->id, &err) != ERR_OK) {
@@ -75,6 +76,7 @@ static void put_in(struct fleet *f, struct fleet_room *r)
         return;
     }
     r->collected = true;
+    f->version++;
     f->n_collected++;
     stats_inc(f->opts.stats, STAT_FLEET_ADDED);
     LOG(DEBUG, "fleet", "room is going to be connected", KV_I64("room", r->id),

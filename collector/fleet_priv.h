@@ -1,6 +1,6 @@
 /* collector/fleet_priv.h - what the files of the fleet share.
  *
- * fleet.c the set and its answers; fleet_plan.c who is collected; fleet_found.c what discovery tells; fleet_store.c table room; fleet_resolve.c numbers that
+ * fleet.c the set and its answers; fleet_plan.c who is collected; fleet_found.c what discovery tells; fleet_kept.c what the next process has to know; fleet_store.c table room; fleet_resolve.c numbers that
  * upstream is asked about; fleet_request.c changes by request.
  *
  * Threading:  loop thread only.
@@ -30,6 +30,7 @@ struct fleet_room {
     bool collected;
     bool chosen;  /* by the plan being made */
     bool settled; /* of discovery: has as good a claim to a place as those that have one */
+    bool kept;    /* of fleet_begin: an unstored change, newer than the row */
     bool busy;    /* a look-up or a write of it is under way: it stays in memory */
     enum fleet_wait unresolved; /* while not resolved: why */
     int64_t next_try_ms;        /* mono, while not resolved */
@@ -50,8 +51,10 @@ struct fleet {
     int64_t *config; /* owned; the numbers of the configuration */
     size_t n_config;
     bool discovering;
-    bool loaded;
+    bool begun;  /* there may be rooms in the collector: fleet_begin, or loaded */
+    bool loaded; /* the table was read */
     bool stopping;
+    uint64_t version; /* of what fleet_each_kept tells */
     struct loop_timer plan_timer;
 
     /* fleet_store.c */
@@ -89,6 +92,11 @@ bool fleet_wanted(const struct fleet_room *r);
 enum fleet_origin fleet_origin_of(const struct fleet_room *r);
 enum fleet_state fleet_state_of(const struct fleet_room *r);
 void fleet_room_groups(struct fleet_room *r, struct str joined);
+
+void fleet_apply_config(struct fleet *f);
+
+/* fleet_kept.c */
+void fleet_unsay(struct fleet *f);
 
 /* fleet_plan.c */
 void fleet_plan_soon(struct fleet *f);

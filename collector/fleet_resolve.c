@@ -18,7 +18,7 @@ static void arm(struct fleet *f)
         due = !r->resolved && r->next_try_ms < due ? r->next_try_ms : due;
     }
     loop_timer_stop(&f->resolve_timer);
-    if (due != INT64_MAX && f->lookup == NULL && f->loaded && !f->stopping) {
+    if (due != INT64_MAX && f->lookup == NULL && f->begun && !f->stopping) {
         const int64_t in_ms = due - loop_now_ms(f->opts.loop);
         loop_timer_start(&f->resolve_timer, in_ms > 0 ? in_ms : 0, 0);
     }

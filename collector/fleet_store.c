@@ -121,7 +121,7 @@ static void take_row(struct fleet *f, const struct db_rows *rows, size_t i)
         .parent_area_id = db_i64(rows, i, COL_PARENT_AREA_ID),
     };
     struct fleet_room *r = fleet_at_id(f, said.room_id);
-    if (said.room_id <= 0 || (r != NULL && r->resolved)) {
+    if (said.room_id <= 0 || (r != NULL && r->resolved && (f->loaded || r->kept))) {
         return; /* what is in memory is newer */
     }
     r = r != NULL ? r : fleet_insert(f, said.room_id);
@@ -188,7 +188,9 @@ static void store_worked(struct fleet *f)
         struct fleet_room *r = f->batch[i];
         r->busy = false;
         r->change = r->change == f->batch_changes[i] ? 0 : r->change;
+        r->kept = r->kept && r->change != 0;
     }
+    f->version++;
     f->n_batch = 0;
     if (f->store_failing) {
         LOG(INFO, "fleet", "rooms are noted in the database again", KV_I64("rooms", f->n));

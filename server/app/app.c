@@ -10,6 +10,7 @@
 
 #include "server/core/assert.h"
 #include "server/core/mem.h"
+#include "server/spool/spool_rooms.h"
 
 enum {
     COLLECTED_MAX = 20000, /* of max_rooms, which the fleet keeps and a reload changes */
@@ -20,7 +21,7 @@ enum {
     DISK_WAIT_MS = 2000,
 };
 
-static void notify_manager(const char *state)
+void app_notify(const char *state)
 {
 #ifdef DM_HAVE_SYSTEMD
     (void)sd_notify(0, state);
@@ -29,15 +30,10 @@ static void notify_manager(const char *state)
 #endif
 }
 
-void app_notify_ready(void)
-{
-    notify_manager("READY=1");
-}
-
 static void on_watchdog(void *ctx)
 {
     (void)ctx;
-    notify_manager("WATCHDOG=1");
+    app_notify("WATCHDOG=1");
 }
 
 static void watchdog_start(struct app *app)
@@ -158,7 +154,12 @@ static void stop_writer(void *ctx)
         loop_timer_start(&app->start_retry, FLUSH_POLL_MS, 0);
         return;
     }
-    writer_close(app->writer, app->config->shutdown_deadline, on_writer_closed, app);
+    if (app->writer == NULL) { /* the database was never there */
+        on_writer_closed(app, -1);
+        return;
+    }
+    writer_close(app->writer, app->never_ran ? 1 : app->config->shutdown_deadline, on_writer_closed,
+                 app);
     if (app->never_ran) {
         app_source_resume(app);
     }
@@ -194,10 +195,13 @@ void app_stop(struct app *app, int exit_code)
     app->phase = APP_STOPPING;
     app->exit_code = exit_code;
     LOG(INFO, "app", "stopping", KV_I64("deadline_ms", app->config->shutdown_deadline));
-    notify_manager("STOPPING=1");
+    app_notify("STOPPING=1");
     loop_timer_stop(&app->watchdog);
     loop_timer_stop(&app->start_retry);
     app_pg_unwatch(app);
+    app_schema_stop(app);
+    app_early_unwatch(app);
+    app_rooms_file_stop(app);
     app_fleet_stop(app);
     app_commands_flush(app);
     api_quiesce(app->api);
@@ -237,8 +241,7 @@ static void dump_state(struct app *app)
 {
     LOG(INFO, "app", "state", KV_I64("rooms", collector_n_rooms(app->collector)),
         KV_I64("connected", collector_n_connected(app->collector)),
-        KV_I64("head_id", feed_head_id(app->feed)),
-        KV_I64("committed_id", writer_committed(app->writer)),
+        KV_I64("head_id", feed_head_id(app->feed)), KV_I64("committed_id", app_committed(app)),
         KV_I64("ring_events", feed_head(app->feed) - feed_tail(app->feed)),
         KV_I64("ring_bytes", feed_bytes(app->feed)), KV_I64("database_up", db_is_up(app->db)),
         KV_I64("connections", app->http != NULL ? http_n_connections(app->http) : 0),
@@ -289,7 +292,7 @@ static void scrape(void *ctx, struct buf *out)
     prom_head(out, "danmakud_unwritten_events", "gauge",
               "Events in the ring that are not yet in the database.");
     prom_i64(out, "danmakud_unwritten_events", "",
-             (int64_t)(feed_head(app->feed) - feed_seek(app->feed, writer_committed(app->writer))));
+             (int64_t)(feed_head(app->feed) - feed_seek(app->feed, app_committed(app))));
     prom_head(out, "danmakud_raw_spool_bytes", "gauge",
               "Messages kept as they came, not in the database yet: bytes on disk.");
     prom_i64(out, "danmakud_raw_spool_bytes", "", (int64_t)app_raw_bytes(app));
@@ -365,23 +368,12 @@ static void make_parts(struct app *app)
         .timeout_ms = c->query_timeout,
         .max_result_bytes = DB_RESULT_BYTES,
         .application_name = "danmakud",
+        .held = true, /* until the schema is there */
     };
     app->db = db_new(app->loop, &db, app->stats);
     app_upstream_open(app);
     app_sessions_open(app);
     app_retention_open(app);
-    const struct writer_opts writer = {
-        .conninfo = app->conninfo,
-        .node = (unsigned)c->node,
-        .counted_kinds = app_counted_kinds(c, NULL),
-        .batch_rows = app->batch_rows_max,
-        .batch_bytes = (size_t)c->batch_bytes,
-        .batch_age_ms = c->batch_age,
-        .timeout_ms = c->writer_timeout,
-        .source = app_writer_source(app),
-        .on_mark = app_on_mark,
-        .ctx = app,
-    };
     make_collector(app);
     app_commands_open(app);
     app_raw_open(app);
@@ -396,7 +388,6 @@ static void make_parts(struct app *app)
         .counted_kinds = app_counted_kinds(c, NULL),
         .local_only = app->listen.loopback,
     };
-    app->writer = writer_new(app->loop, &writer, app->stats);
     app->api = api_new(&api);
     stats_on_scrape(app->stats, scrape, app);
 }
@@ -412,6 +403,7 @@ static int open_storage(struct app *app)
         status = app_spool_open(app, dir.data);
         if (app->spool != NULL) {
             app_coverage_file_open(app, dir.data);
+            app_rooms_file_open(app, dir.data);
         }
     } else {
         LOG(ERROR, "app",
@@ -434,6 +426,7 @@ int app_run(struct config *config, const struct config_source *source)
     struct app *app = mem_new(struct app);
     app->config = config;
     app->source = source;
+    app->last_committed = -1;
     ASSERT(app_listen_parse(config->listen, &app->listen)); /* app_check has run */
     app_step_down(config);
     app->loop = loop_new();
@@ -441,7 +434,7 @@ int app_run(struct config *config, const struct config_source *source)
     /* The spool's lock comes first: a second process must not touch the database of the one that runs. */
     int status = open_storage(app);
     if (status == EXIT_OK) {
-        status = app_database_open(config, &app->pg, &app->conninfo);
+        status = app_database_find(config, &app->pg, &app->conninfo);
         if (status != EXIT_OK && app->spool != NULL) {
             spool_close(app->spool, on_early_end, app);
             loop_run(app->loop);
@@ -452,14 +445,22 @@ int app_run(struct config *config, const struct config_source *source)
         watchdog_start(app);
         make_parts(app);
         app_pg_watch(app);
+        app_schema_start(app);
+        app_early_watch(app);
         loop_run(app->loop);
         status = app->exit_code;
+        app_schema_free(app);
     }
+    app_rooms_file_close(app);
     app_coverage_close(app);
     app_sessions_free(app);
     app_commands_close(app);
     app_fleet_free(app);
     guard_merge_free(app->guards);
+    if (app->passed_over != NULL) {
+        spool_rooms_deinit(app->passed_over);
+        mem_free(app->passed_over);
+    }
     feed_free(app->feed);
     stats_free(app->stats);
     loop_free(app->loop);

@@ -55,7 +55,11 @@ static void go_on(void *ctx)
         c->asking = false;
         c->asked = true;
         loop_timer_stop(&c->wait);
-        c->again(c->app);
+        void (*const again)(struct app * app) = c->again;
+        c->again = NULL;
+        if (again != NULL) {
+            again(c->app);
+        }
     }
 }
 
@@ -94,6 +98,7 @@ bool app_clock_agrees(struct app *app, bool wanted, void (*again)(struct app *ap
         return true;
     }
     if (c->asking) {
+        c->again = again != NULL ? again : c->again;
         return false;
     }
     if (!c->asked) {

@@ -2,14 +2,14 @@
  * outage of the database, too. While the database takes what comes there is no such file.
  *
  * One line per span, the number of lines at the end; written anew when it changed, at most once a second, above
- * SPANS_PER_S spans more rarely, and renamed over the old one. A start stores what it finds, which changes nothing where that
- * was stored already. What passes SPANS_BYTES_MAX is not written (counted, logged): the last one that fitted stays. The file
- * is not synced: a power loss may take the last second of it, or all. */
+ * SPANS_PER_S spans more rarely. A start takes what it finds into its ledger, from where it is stored, which changes nothing
+ * where that was done already. What passes SPANS_BYTES_MAX is not written (counted, logged): the last one that fitted stays.
+ * The file is not synced: a power loss may take the last second of it, or all. */
 #include "server/app/app_coverage_priv.h"
+#include "server/app/app_file.h"
 
-#include <fcntl.h>
 #include <stdio.h>
-#include <unistd.h>
+#include <string.h>
 
 #include "server/core/mem.h"
 
@@ -23,17 +23,12 @@ enum {
 
 struct coverage_file {
     struct app *app; /* borrowed */
-    char *path;      /* owned, as what follows */
-    char *path_new;
-    char *found; /* text that the spans of `spans` point into */
-    struct coverage_span *spans;
+    struct app_file file;
+    char *found; /* owned: text that the spans of `spans`, and of the ledger, point into */
+    struct coverage_span *spans; /* owned */
     size_t n;
-    struct buf text; /* being written */
-    uv_work_t work;
-    bool working;
-    bool there; /* there is a file, as far as we know */
+    struct buf text; /* being made */
     bool failing;
-    int sys;          /* of the write that is over */
     uint64_t changes; /* of what the file says, or was to say */
     unsigned rest;    /* ticks without a write */
     bool too_large;   /* what was to be written: only a change makes it fit */
@@ -110,21 +105,15 @@ static bool parse_all(struct coverage_file *f, size_t len)
 
 static void read_found(struct coverage_file *f)
 {
-    int fd = open(f->path, O_RDONLY | O_CLOEXEC);
-    if (fd < 0) {
+    size_t len = 0;
+    bool ok = false;
+    f->found = app_file_read(&f->file, SPANS_BYTES_MAX, &len, &ok);
+    if (f->found == NULL) {
         return;
     }
-    f->there = true;
-    f->found = mem_new_array(char, SPANS_BYTES_MAX + 1);
-    size_t len = 0;
-    ssize_t n = 0;
-    while (len < SPANS_BYTES_MAX && (n = read(fd, f->found + len, SPANS_BYTES_MAX - len)) > 0) {
-        len += (size_t)n;
-    }
-    (void)close(fd);
-    if (n < 0 || !parse_all(f, len)) {
+    if (!ok || !parse_all(f, len)) {
         LOG(WARN, "app", "what was noted about missing times cannot be read, it is left out",
-            KV_CSTR("file", f->path));
+            KV_CSTR("file", f->file.path));
         f->n = 0;
     } else if (f->n > 0) {
         LOG(INFO, "app", "coverage that the last process could not store", KV_I64("spans", f->n));
@@ -149,7 +138,7 @@ static void failed(struct coverage_file *f, const char *why)
     if (!f->failing) {
         f->failing = true;
         LOG(WARN, "app", "missing times are not noted on disk, trying again; the database is away",
-            KV_CSTR("file", f->path), KV_CSTR("error", why));
+            KV_CSTR("file", f->file.path), KV_CSTR("error", why));
     }
 }
 
@@ -168,66 +157,27 @@ static bool collect(struct coverage_file *f)
     return !f->too_large;
 }
 
-/* In the thread pool, or when the loop is over. */
-static void write_file(uv_work_t *work)
+static void on_written(void *ctx, int sys)
 {
-    struct coverage_file *f = work->data;
-    size_t at = 0;
-    f->sys = 0;
-    errno = 0;
-    int fd = open(f->path_new, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
-    while (fd >= 0 && at < f->text.len) {
-        ssize_t n = write(fd, f->text.data + at, f->text.len - at);
-        if (n <= 0) {
-            break;
-        }
-        at += (size_t)n;
-    }
-    if (fd < 0 || at < f->text.len || rename(f->path_new, f->path) != 0) {
-        f->sys = errno != 0 ? errno : EIO;
-    }
-    if (fd >= 0) {
-        (void)close(fd);
-    }
-}
-
-static void on_written(uv_work_t *work, int status)
-{
-    struct coverage_file *f = work->data;
-    f->working = false;
-    buf_deinit(&f->text);
-    if (status == 0 && f->sys == 0) {
-        f->there = true;
+    struct coverage_file *f = ctx;
+    if (sys == 0) {
         f->failing = false;
     } else {
         char text[ERR_MSG_BYTES];
-        failed(f, uv_strerror_r(status != 0 ? status : -f->sys, text, sizeof(text)));
+        failed(f, uv_strerror_r(-sys, text, sizeof(text)));
     }
-}
-
-static void remove_file(uv_work_t *work)
-{
-    struct coverage_file *f = work->data;
-    f->sys = unlink(f->path) != 0 && errno != ENOENT ? errno : 0;
-}
-
-static void on_removed(uv_work_t *work, int status)
-{
-    struct coverage_file *f = work->data;
-    f->working = false;
-    f->there = status != 0 || f->sys != 0;
 }
 
 static void on_timer(void *ctx)
 {
     struct coverage_file *f = ctx;
     struct coverage *ledger = f->app->coverage->ledger;
-    if (f->working || !f->app->coverage->recovered) {
+    if (f->file.busy) {
         return;
     }
     bool nothing = coverage_n_unstored(ledger) == 0;
     bool same = f->changes == coverage_changes(ledger);
-    if (nothing ? !f->there : same && (f->too_large || (!f->failing && f->there))) {
+    if (nothing ? !f->file.there : same && (f->too_large || (!f->failing && f->file.there))) {
         return;
     }
     if (!nothing && f->rest > 0) {
@@ -235,31 +185,23 @@ static void on_timer(void *ctx)
         return;
     }
     f->changes = coverage_changes(ledger);
-    if (!nothing && !collect(f)) {
-        return;
+    if (nothing) {
+        app_file_remove(&f->file);
+    } else if (collect(f)) {
+        app_file_write(&f->file, &f->text);
     }
-    f->work.data = f;
-    f->working = uv_queue_work(loop_uv(f->app->loop), &f->work, nothing ? remove_file : write_file,
-                               nothing ? on_removed : on_written) == 0;
 }
 
 /* ---- in and out ---- */
-
-static char *path_of(const char *dir, const char *name)
-{
-    size_t len = strlen(dir) + strlen(name) + 2;
-    char *path = mem_new_array(char, len);
-    snprintf(path, len, "%s/%s", dir, name);
-    return path;
-}
 
 void app_coverage_file_open(struct app *app, const char *data_dir)
 {
     struct coverage_file *f = mem_new(struct coverage_file);
     app->coverage->file = f;
     f->app = app;
-    f->path = path_of(data_dir, "coverage.waiting");
-    f->path_new = path_of(data_dir, "coverage.waiting.new");
+    app_file_init(&f->file, app->loop, data_dir, "coverage.waiting");
+    f->file.done = on_written;
+    f->file.ctx = f;
     loop_timer_init(&f->timer, app->loop, on_timer, f);
     read_found(f);
 }
@@ -274,7 +216,8 @@ size_t app_coverage_file_found(const struct app *app, const struct coverage_span
 void app_coverage_file_start(struct app *app)
 {
     if (app->coverage->file != NULL) {
-        loop_timer_start(&app->coverage->file->timer, EVERY_MS, EVERY_MS);
+        /* At once: what a start without the database derives nobody else may know. */
+        loop_timer_start(&app->coverage->file->timer, 1, EVERY_MS);
     }
 }
 
@@ -292,19 +235,16 @@ void app_coverage_file_close(struct app *app)
         return;
     }
     loop_timer_stop(&f->timer);
-    f->work.data = f;
     /* The loop is over: what is not stored now waits for the next start. One that never got that far leaves all as it is. */
-    if (app->coverage->recovered && coverage_n_unstored(app->coverage->ledger) > 0) {
+    if (app->coverage->restored && coverage_n_unstored(app->coverage->ledger) > 0) {
         if (collect(f)) {
-            write_file(&f->work);
-            buf_deinit(&f->text);
+            (void)app_file_write_now(&f->file, &f->text);
         }
-    } else if (app->coverage->recovered && f->there) {
-        remove_file(&f->work);
+    } else if (app->coverage->restored && f->file.there) {
+        app_file_remove_now(&f->file);
     }
+    app_file_deinit(&f->file);
     mem_free(f->spans);
     mem_free(f->found);
-    mem_free(f->path);
-    mem_free(f->path_new);
     mem_free(TAKE_PTR(app->coverage->file));
 }

@@ -14,8 +14,6 @@ struct app_coverage {
     struct app *app;            /* borrowed */
     struct signs *signs;        /* owned */
     struct coverage_file *file; /* owned; NULL: no data_dir */
-    size_t n_refiled;           /* of its spans that are stored */
-    size_t n_refiling;          /* and being stored */
     struct loop_timer tick;     /* of the signs */
     struct {
         const char *cause; /* static */
@@ -25,7 +23,8 @@ struct app_coverage {
     struct coverage *ledger; /* owned */
     int64_t alive_ms;        /* when the last process was last known to run; 0 unknown */
     struct loop_timer timer; /* next statement */
-    bool recovered;          /* what the last process left open is settled: statements may go out */
+    bool restored;           /* what the last process noted on disk is in the ledger */
+    bool recovered;          /* what it left open is settled: statements may go out */
     bool sending;
     bool failing; /* the last statement was refused: told once */
     bool finishing;

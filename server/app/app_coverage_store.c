@@ -73,7 +73,8 @@ static void on_stored(void *ctx, enum err_code code, const struct err *err,
 }
 
 /* Room 0 stands for every room known. A gap of the link that begins ends whatever the same room's link had open, also of
- * another node, of a process that was killed, or of one that stopped later than our clock says it is. What was closed is never opened again. A change of the past, as lost events
+ * another node, of a process that was killed, or of one that stopped later than our clock says it is (within a span that
+ * is told it ends as it begins). What was closed is never opened again. A change of the past, as lost events
  * are, gives the room a new revision. */
 static const struct db_stmt store_stmt = {
     .name = "app_coverage_store",
@@ -88,9 +89,12 @@ static const struct db_stmt store_stmt = {
         "SELECT r.room_id, t.source, t.from_ms, t.first_id, t.to_ms, t.cause, t.last_id, t.n, "
         "t.extra "
         "FROM told AS t JOIN room AS r ON t.room_id = 0), "
-        "ended AS (UPDATE coverage_span AS s SET to_ms = greatest(s.from_ms, e.from_ms) FROM "
-        "(SELECT room_id, min(from_ms) AS from_ms, "
-        "max(coalesce(to_ms, 9223372036854775807)) AS to_ms "
+        "ended AS (UPDATE coverage_span AS s SET to_ms = CASE WHEN EXISTS (SELECT FROM told AS t "
+        "WHERE t.room_id = s.room_id AND t.source = 0 AND t.from_ms <= s.from_ms "
+        "AND coalesce(t.to_ms, 9223372036854775807) > s.from_ms) THEN s.from_ms "
+        "ELSE (SELECT min(t.from_ms) FROM told AS t WHERE t.room_id = s.room_id AND t.source = 0 "
+        "AND t.from_ms > s.from_ms) END FROM "
+        "(SELECT room_id, max(coalesce(to_ms, 9223372036854775807)) AS to_ms "
         "FROM told WHERE source = 0 GROUP BY room_id) AS e "
         "WHERE s.room_id = e.room_id AND s.source = 0 AND s.to_ms IS NULL AND s.from_ms < e.to_ms "
         "AND NOT EXISTS (SELECT FROM told AS t WHERE t.room_id = s.room_id AND t.source = 0 "
@@ -189,8 +193,6 @@ static void on_recovered(void *ctx, enum err_code code, const struct err *err,
         return;
     }
     c->recovered = c->recovered || code == ERR_OK;
-    app_coverage_signs_start(app);
-    app_coverage_file_start(app);
     if (code == ERR_OK && db_i64(rows, 0, 0) > 0) {
         LOG(INFO, "app", "rooms were not collected since the last process ended",
             KV_I64("rooms", db_i64(rows, 0, 0)), KV_I64("since_ms", db_i64(rows, 0, 1)));
@@ -199,10 +201,26 @@ static void on_recovered(void *ctx, enum err_code code, const struct err *err,
     c->then(app, code, err);
 }
 
-static void recover_links(struct app *app)
+struct told_rooms {
+    int64_t alive_ms;
+    int64_t *ids; /* owned */
+    size_t n;
+};
+
+static bool take_told_room(void *ctx, const struct coverage_span *s)
 {
-    /* Rooms whose link was up when the last process was last alive are down since then, until this one brings it up.
-     * Of a room only the newest span is looked at, however many there are. */
+    struct told_rooms *t = ctx;
+    if (s->source == COVERAGE_LINK && s->to_ms > t->alive_ms) {
+        t->ids[t->n++] = s->room_id;
+    }
+    return true;
+}
+
+/* Rooms whose link was up when the last process was last alive are down since then, until this one brings it up: those
+ * that the ledger does not tell of itself. */
+static enum err_code recover_links(struct app *app, struct err *err)
+{
+    /* Of a room only the newest span is looked at, however many there are. */
     static const struct db_stmt recover = {
         .name = "app_coverage_recover",
         .sql = "WITH RECURSIVE alive AS (SELECT greatest($2, (SELECT alive_ms FROM writer_mark "
@@ -217,57 +235,71 @@ static void recover_links(struct app *app)
                "ORDER BY from_ms DESC LIMIT 1) AS s), "
                "down AS (INSERT INTO coverage_span (room_id, source, from_ms, node, cause) "
                "SELECT room_id, 0, greatest(ms, to_ms), node, 'down' FROM newest, alive "
-               "WHERE node = $1::int8 AND to_ms IS NOT NULL ON CONFLICT DO NOTHING RETURNING 1) "
+               "WHERE node = $1::int8 AND to_ms IS NOT NULL AND room_id <> ALL ($3::int8[]) "
+               "ON CONFLICT DO NOTHING RETURNING 1) "
                "SELECT (SELECT count(*) FROM down), ms FROM alive",
     };
     struct app_coverage *c = app->coverage;
-    const struct db_arg args[] = {DB_ARG_I64(app->config->node), DB_ARG_I64(c->alive_ms)};
-    struct err err = {0};
-    enum err_code code =
-        db_query(app->db, &recover, args, ARRAY_LEN(args), on_recovered, app, &err);
-    if (code != ERR_OK) {
-        c->then(app, code, &err);
-    }
+    struct told_rooms told = {
+        .alive_ms = c->alive_ms,
+        .ids = mem_new_array(int64_t, coverage_n_unstored(c->ledger) + 1),
+    };
+    (void)coverage_each_unstored(c->ledger, take_told_room, &told);
+    const struct db_arg args[] = {DB_ARG_I64(app->config->node), DB_ARG_I64(c->alive_ms),
+                                  DB_ARG_I64S(told.ids, told.n)};
+    enum err_code code = db_query(app->db, &recover, args, ARRAY_LEN(args), on_recovered, app, err);
+    mem_free(told.ids);
+    return code;
 }
 
-static void refile(struct app *app);
-
-static void on_refiled(void *ctx, enum err_code code, const struct err *err,
-                       const struct db_rows *rows ATTR_UNUSED)
-{
-    struct app *app = ctx;
-    struct app_coverage *c = app->coverage;
-    if (code != ERR_OK) {
-        c->then(app, code, err);
-        return;
-    }
-    c->n_refiled += c->n_refiling;
-    refile(app);
-}
-
-/* What the last process could not store comes before what follows from it. */
-static void refile(struct app *app)
+void app_coverage_restore(struct app *app)
 {
     struct app_coverage *c = app->coverage;
     const struct coverage_span *found;
-    size_t n = app_coverage_file_found(app, &found) - c->n_refiled;
-    struct err err = {0};
-    if (n == 0) {
-        recover_links(app);
+    if (c->restored) {
         return;
     }
-    c->n_refiling = n < SPANS_PER_STATEMENT ? n : SPANS_PER_STATEMENT;
-    enum err_code code = send_spans(app, found + c->n_refiled, c->n_refiling, on_refiled, &err);
-    if (code != ERR_OK) {
-        c->then(app, code, &err);
+    c->restored = true;
+    const size_t n = app_coverage_file_found(app, &found);
+    for (size_t i = 0; i < n; i++) {
+        struct coverage_span s = found[i];
+        if (s.source > COVERAGE_LOST && s.to_ms == COVERAGE_OPEN) { /* nobody looked any more */
+            s.to_ms = c->alive_ms > s.from_ms ? c->alive_ms : s.from_ms + 1;
+        }
+        coverage_restore(c->ledger, &s);
     }
+    app_coverage_signs_start(app);
+    app_coverage_file_start(app);
+    app_coverage_soon(app);
+}
+
+void app_coverage_was_collected(struct app *app, int64_t room_id)
+{
+    struct app_coverage *c = app->coverage;
+    bool here;
+    const struct coverage_span *s = coverage_now(c->ledger, room_id, &here);
+    if (c->recovered || c->alive_ms == 0 || (s != NULL && s->source == COVERAGE_LINK)) {
+        return; /* the database has it, or it was down before */
+    }
+    const struct coverage_span down = {.room_id = room_id,
+                                       .source = COVERAGE_LINK,
+                                       .from_ms = c->alive_ms,
+                                       .to_ms = COVERAGE_OPEN,
+                                       .cause = "down"};
+    coverage_restore(c->ledger, &down);
 }
 
 void app_coverage_recover(struct app *app,
                           void (*then)(struct app *app, enum err_code code, const struct err *err))
 {
+    struct err err = {0};
     app->coverage->then = then;
-    refile(app);
+    app_coverage_restore(app);
+    /* Once: after that spans of this process may be stored, which are newer. */
+    enum err_code code = app->coverage->recovered ? ERR_OK : recover_links(app, &err);
+    if (code != ERR_OK || app->coverage->recovered) {
+        then(app, code, &err);
+    }
 }
 
 /* ---- the end ---- */

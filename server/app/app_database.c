@@ -1,4 +1,5 @@
-/* The database before the loop runs: private or external, schema up to date. Blocking is allowed only here. */
+/* The database at a start: private or external, its schema brought up to date. Commands may wait for it; the service asks from the
+ * thread pool, as it may have to collect meanwhile. */
 #include "server/app/app_priv.h"
 
 #include <errno.h>
@@ -20,6 +21,7 @@
 enum {
     CONNINFO_BYTES = 4096,
     RETRY_MS = 2000,
+    TELL_AGAIN_MS = 60000, /* that it is away */
     PG_WATCH_MS =
         1000, /* a private server is looked at so often; base of the waits between starts */
     PG_BACKOFF_MAX_MS = 30000,
@@ -175,30 +177,138 @@ static enum err_code conninfo_open(struct config *config, struct private_pg **re
     return *ret != NULL ? ERR_OK : err_set(err, ERR_NOMEM, "out of memory");
 }
 
+static int exit_of(enum err_code code)
+{
+    return code == ERR_CONFLICT ? EXIT_SCHEMA : code == ERR_INVALID ? EXIT_USAGE : EXIT_FAILED;
+}
+
+static int no_database(enum err_code code, const struct err *err)
+{
+    LOG(ERROR, "app", "no database", KV_CSTR("error", err->msg));
+    return exit_of(code);
+}
+
+static void tell_schema(const struct migrate_result *result)
+{
+    LOG(INFO, "app", "database schema", KV_I64("from", result->from_version),
+        KV_I64("to", result->to_version));
+}
+
+static void tell_away(const struct err *err)
+{
+    LOG(WARN, "app",
+        "the database does not answer, trying again in 2 s: check database_url and that it runs",
+        KV_CSTR("error", err->msg));
+}
+
+int app_database_find(struct config *config, struct private_pg **ret_pg, char **ret_conninfo)
+{
+    struct err err = {0};
+    enum err_code code = conninfo_open(config, ret_pg, ret_conninfo, &err);
+    return code == ERR_OK ? EXIT_OK : no_database(code, &err);
+}
+
 int app_database_open(struct config *config, struct private_pg **ret_pg, char **ret_conninfo)
 {
     struct err err = {0};
     struct migrate_result result = {0};
-    enum err_code code = conninfo_open(config, ret_pg, ret_conninfo, &err);
-    while (code == ERR_OK &&
-           (code = migrate_run(*ret_conninfo, &result, &err)) == ERR_UNAVAILABLE &&
+    int status = app_database_find(config, ret_pg, ret_conninfo);
+    if (status != EXIT_OK) {
+        return status;
+    }
+    enum err_code code;
+    while ((code = migrate_run(*ret_conninfo, &result, &err)) == ERR_UNAVAILABLE &&
            *ret_pg == NULL) {
-        LOG(WARN, "app",
-            "the database does not answer, trying again in 2 s: check database_url and that it "
-            "runs",
-            KV_CSTR("error", err.msg));
+        tell_away(&err);
         (void)poll(NULL, 0, RETRY_MS);
-        code = ERR_OK;
     }
     if (code != ERR_OK) {
-        LOG(ERROR, "app", "no database", KV_CSTR("error", err.msg));
         private_pg_stop(TAKE_PTR(*ret_pg));
         mem_free(TAKE_PTR(*ret_conninfo));
-        return code == ERR_CONFLICT ? EXIT_SCHEMA : code == ERR_INVALID ? EXIT_USAGE : EXIT_FAILED;
+        return no_database(code, &err);
     }
-    LOG(INFO, "app", "database schema", KV_I64("from", result.from_version),
-        KV_I64("to", result.to_version));
+    tell_schema(&result);
     return EXIT_OK;
+}
+
+/* ---- the schema, while the loop runs ---- */
+
+struct app_schema {
+    struct app *app;
+    uv_work_t work;
+    struct loop_timer again;
+    int64_t told_ms; /* mono: when it was last told that the database is away; 0 never */
+    /* Of the thread while it works: */
+    struct migrate_result result;
+    struct err err;
+    enum err_code code;
+    bool working;
+};
+
+static void migrate_work(uv_work_t *work)
+{
+    struct app_schema *s = work->data;
+    s->code = migrate_run(s->app->conninfo, &s->result, &s->err);
+}
+
+static void schema_away(struct app_schema *s)
+{
+    const int64_t now = loop_now_ms(s->app->loop);
+    if (s->told_ms == 0 || now - s->told_ms >= TELL_AGAIN_MS) {
+        tell_away(&s->err);
+        s->told_ms = now;
+    }
+    loop_timer_start(&s->again, RETRY_MS, 0);
+}
+
+static void on_migrated(uv_work_t *work, int status)
+{
+    struct app_schema *s = work->data;
+    struct app *app = s->app;
+    s->working = false;
+    if (app->phase == APP_STOPPING) {
+        return;
+    }
+    if (status != 0) { /* only what was cancelled, and nobody does */
+        s->code = err_set(&s->err, ERR_UNAVAILABLE, "no thread");
+    }
+    if (s->code == ERR_UNAVAILABLE || s->code == ERR_RETRY) {
+        schema_away(s);
+    } else if (s->code != ERR_OK) {
+        app_stop(app, no_database(s->code, &s->err));
+    } else {
+        tell_schema(&s->result);
+        app_on_schema(app);
+    }
+}
+
+static void migrate_again(void *ctx)
+{
+    struct app_schema *s = ctx;
+    s->working = uv_queue_work(loop_uv(s->app->loop), &s->work, migrate_work, on_migrated) == 0;
+    if (!s->working) {
+        loop_timer_start(&s->again, RETRY_MS, 0);
+    }
+}
+
+void app_schema_start(struct app *app)
+{
+    struct app_schema *s = mem_new(struct app_schema);
+    app->schema = s;
+    s->app = app;
+    s->work.data = s;
+    loop_timer_init(&s->again, app->loop, migrate_again, s);
+    migrate_again(s);
+}
+
+void app_schema_stop(struct app *app)
+{
+    loop_timer_stop(&app->schema->again);
+}
+
+void app_schema_free(struct app *app)
+{
+    mem_free(TAKE_PTR(app->schema)); /* the loop is over: nothing works any more */
 }
 
 /* ---- a private server that ends ---- */

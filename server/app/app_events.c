@@ -25,7 +25,8 @@ static void on_written(void *ctx, struct event **events, size_t n, bool durable)
     }
     if (app->writer != NULL) {
         writer_poke(app->writer, n);
-    } else if (!durable) { /* a stop did not wait for the disk any longer */
+    } else if (!durable &&
+               app->phase == APP_STOPPING) { /* it did not wait for the disk any longer */
         LOG(ERROR, "app", "stopped with events that are neither in the database nor in the spool",
             KV_I64("events", n), KV_I64("committed_id", app->last_committed));
         app->exit_code = EXIT_FAILED;
@@ -79,8 +80,7 @@ static void on_dropped(void *ctx, const struct spool_dropped *rooms, size_t n)
 static void on_evict(void *ctx, const struct event *e)
 {
     struct app *app = ctx;
-    int64_t committed = app->writer != NULL ? writer_committed(app->writer) : 0;
-    if (app->phase == APP_STARTING || e->id <= committed ||
+    if (!app->collecting || e->id <= app_committed(app) ||
         (app->spool != NULL && spool_has(app->spool, e->id))) {
         return;
     }
@@ -327,22 +327,33 @@ static void source_fetch(void *ctx, int64_t after, size_t max_rows, size_t max_b
     answer_soon(app);
 }
 
-void app_source_resume(struct app *app)
+int64_t app_committed(const struct app *app)
 {
-    if (app->request.pending) {
-        answer_soon(app);
-    }
+    return app->writer != NULL ? writer_committed(app->writer) : app->last_committed;
 }
 
 static void source_committed(void *ctx, int64_t id)
 {
     struct app *app = ctx;
     app->acked_wanted = id;
+    if (app->phase == APP_STARTING && app->early) {
+        return; /* app_source_resume: what of this process it has passed is in the spool alone */
+    }
     if (app->spool != NULL) { /* not lost, even before it is acknowledged */
         spool_stored(app->spool, id);
     }
     app_coverage_flush(app);
     app_spool_ack(app);
+}
+
+void app_source_resume(struct app *app)
+{
+    if (app->early && app->phase == APP_RUNNING) {
+        source_committed(app, app->acked_wanted);
+    }
+    if (app->request.pending) {
+        answer_soon(app);
+    }
 }
 
 /* Reports of what was dropped are part of the spool until they are in the database: it keeps them until then. */
@@ -358,7 +369,10 @@ void app_spool_ack(struct app *app)
 static int64_t source_horizon(void *ctx)
 {
     struct app *app = ctx;
-    if (app->phase == APP_STARTING || (app->spool != NULL && !spool_flushed(app->spool))) {
+    if (app->phase == APP_STARTING) {
+        return 0; /* nothing but what is committed is known to be complete */
+    }
+    if (app->spool != NULL && !spool_flushed(app->spool)) {
         return feed_head_id(app->feed);
     }
     int64_t now = id_first_of_ms(loop_wall_ms(app->loop));

@@ -39,6 +39,7 @@ struct source_request {
     void *done_ctx;
 };
 
+/* STARTING until the database has said all that is asked of it. It may collect before: app.collecting. */
 enum app_phase { APP_STARTING, APP_RUNNING, APP_STOPPING };
 
 struct app {
@@ -49,6 +50,8 @@ struct app {
     struct stats *stats;
     struct private_pg *pg; /* NULL: an external database */
     struct app_pg_watch *pg_watch;
+    struct app_schema *schema;
+    struct app_rooms_file *rooms_file; /* NULL: no data_dir */
     char *conninfo;
     struct feed *feed;
     struct spool *spool; /* NULL: data_dir cannot be used, events are in memory only */
@@ -58,7 +61,7 @@ struct app {
     struct app_commands *commands;
     struct app_raw *raw;
     struct db *db;
-    struct writer *writer; /* NULL once it has closed */
+    struct writer *writer; /* NULL before the schema is there, and once it has closed */
     struct guard_merge *guards;
     struct upstream *upstream;           /* NULL once it has closed */
     struct app_clock *clock;             /* of app_clock.c */
@@ -84,7 +87,7 @@ struct app {
     size_t batch_rows_max;
     int64_t overflowed_id;  /* newest id that the spool has dropped */
     int64_t acked_wanted;   /* committed id that the spool may be told */
-    int64_t last_committed; /* what the writer had committed when it closed */
+    int64_t last_committed; /* what the writer had committed when it closed; -1 unknown */
 
     struct listen_at listen;
     struct loop_timer start_retry;
@@ -101,13 +104,35 @@ struct app {
     bool disk_pending;  /* a write that is not waited for was under way when upstream closed */
     bool never_ran;     /* stopped while starting: the writer gets nothing */
     bool mark_known;
+    /* A start without the database (app_early.c) */
+    struct loop_timer away;
+    int64_t answered_ms;   /* mono: when the database was last there */
+    int64_t repeats_after; /* id the reading of repeats has reached */
+    int64_t begun_id;      /* every id that this process gave early is greater; 0: it gave none */
+    struct spool_rooms *passed_over; /* owned: what the mark had passed already, by room */
+    int64_t extended_ms;             /* mono: when the service manager was last told that we wait */
+    bool schema_there;
+    bool rooms_there; /* read from the database */
+    bool collecting;  /* events come */
+    bool early;       /* it collects, or is about to, without the database having been asked */
+    bool reading;     /* the spool is being read for that */
+    bool check_due;   /* and then the start goes on */
+    bool no_early;    /* it cannot be: told */
+    bool replaying;   /* the last part of a start: what the spool holds */
     enum app_phase phase;
     int exit_code;
 };
 
 enum { APP_PATH_BYTES = 4096, APP_CLOCK_OFF_MAX_MS = 5 * 60 * 1000 };
 
-/* app_database.c: blocking, before the loop runs */
+/* app_database.c: blocking, before the loop runs. find: where it is, a private one is started; open: and its schema is up to date,
+ * however long the database is away. */
+MUST_CHECK int app_database_find(struct config *config, struct private_pg **ret_pg,
+                                 char **ret_conninfo);
+/* The loop runs: brings the schema up to date, then calls app_on_schema, or stops. */
+void app_schema_start(struct app *app);
+void app_schema_stop(struct app *app);
+void app_schema_free(struct app *app);
 MUST_CHECK int app_database_open(struct config *config, struct private_pg **ret_pg,
                                  char **ret_conninfo);
 /* A private server that ends while we run is started again, with backoff. Nothing for an external one. */
@@ -132,6 +157,8 @@ int64_t app_complete_id(struct app *app);
 MUST_CHECK int app_spool_open(struct app *app, const char *data_dir);
 void app_spool_ack(struct app *app);
 void app_source_resume(struct app *app); /* questions asked while starting are answered now */
+int64_t
+app_committed(const struct app *app); /* newest id known to be in the database; -1 unknown */
 
 /* app_coverage.c, app_coverage_store.c: what is missing, in memory and in table coverage_span */
 void app_coverage_open(struct app *app);
@@ -139,7 +166,11 @@ void app_coverage_open(struct app *app);
 void app_coverage_file_open(struct app *app, const char *data_dir);
 /* When the last process was last known to run. */
 void app_coverage_alive(struct app *app, int64_t alive_ms);
-/* Settles what the last process left open; then is called once, and it may be tried again. */
+/* What the last process noted on disk goes into the ledger, once. */
+void app_coverage_restore(struct app *app);
+/* Then, before rooms are added, of each that was collected when the last process was last alive. */
+void app_coverage_was_collected(struct app *app, int64_t room_id);
+/* Settles what the last process left open, if that is not done; then is called once, and it may be tried again. */
 void app_coverage_recover(struct app *app,
                           void (*then)(struct app *app, enum err_code code, const struct err *err));
 /* Stores what it can; finished is called once, perhaps at once. */
@@ -173,9 +204,12 @@ size_t app_raw_bytes(const struct app *app);
 
 /* app_sessions.c: when rooms were live; made when the database is there, before anything comes */
 void app_sessions_open(struct app *app);
-void app_sessions_load(struct app *app); /* starting: what is stored; goes on with app_warm_next */
-void app_sessions_start(struct app *app);
-void app_sessions_event(struct app *app, const struct event *e); /* in order of ids */
+void app_sessions_load(struct app *app);  /* starting: what is stored; goes on with app_warm_next */
+void app_sessions_start(struct app *app); /* events come */
+void app_sessions_run(struct app *app);   /* and all of before is known */
+void app_sessions_event(struct app *app, const struct event *e); /* published; in order of ids */
+/* Starting, once it is loaded: an event that was published before. In order of ids. */
+void app_sessions_replay(struct app *app, const struct event *e);
 bool app_sessions_is_live(struct app *app, int64_t room_id);
 void app_sessions_stop(struct app *app);
 void app_sessions_close(struct app *app);
@@ -187,13 +221,38 @@ void app_retention_ops(struct api_ops *ops);
 void app_retention_start(struct app *app);
 void app_retention_close(struct app *app); /* before the database is */
 
-/* app_start.c: what happens between the writer's mark and "ready" */
+/* app_start.c: what happens until "ready" */
+void app_on_schema(struct app *app);   /* the database is there, and of our version */
+void app_start_check(struct app *app); /* the start goes on, from the check of clock and tokens */
+enum { URL_BYTES = 128 };
+void app_url(const struct app *app, char *out, size_t size); /* where it serves */
+void app_begin(
+    struct app *app); /* ids are seeded, rooms are known: HTTP, rooms. May stop instead. */
 void app_on_mark(void *ctx, int64_t last_id);
 void app_warm_next(struct app *app);
 void app_start_retry(struct app *app, const char *why); /* the check begins anew, later */
 /* Ids go on behind one that is stored (source says where). False: it is of the future and must not be used; that is logged,
  * and the start tries again later. Only while starting. */
+bool app_id_is_of_the_future(const struct app *app, int64_t id);
 MUST_CHECK bool app_seed_ids(struct app *app, int64_t id, const char *source);
+
+/* app_early.c: a start while the database is away */
+void app_early_watch(struct app *app);
+void app_early_unwatch(struct app *app);
+/* The database knows newer ids than some that were given early: those are lost, and told. */
+void app_early_pass_over(struct app *app, const struct event *e);
+void app_early_passed_over(struct app *app); /* that were all */
+
+/* app_rooms_file.c: the set of rooms, on disk. open is startup only (blocking); close blocks, the loop is over. */
+struct fleet_kept;
+void app_rooms_file_open(struct app *app, const char *data_dir);
+/* NULL: *ret is what was noted there; else why nothing can be made of it. */
+const char *app_rooms_file_found(const struct app *app, const struct fleet_kept **ret,
+                                 size_t *ret_n);
+bool app_rooms_file_stopped(const struct app *app); /* the last process ended in order */
+void app_rooms_file_start(struct app *app);         /* there are rooms */
+void app_rooms_file_stop(struct app *app);
+void app_rooms_file_close(struct app *app);
 
 /* app_kinds.c: bit set of the kinds that store_kinds leaves out; check may be NULL */
 uint32_t app_counted_kinds(const struct config *config, struct config_check *check);
@@ -231,9 +290,9 @@ void app_upstream_free(struct app *app); /* once the rooms have closed */
 void app_clock_open(struct app *app);
 void app_clock_close(struct app *app); /* what waits for it is not told any more */
 /* Starting: upstream's clock is asked for, if anything will be asked of upstream (wanted). True: go on. False: again(app)
- * comes when it is known, or nobody answers; or the start tries again, because the clocks differ. */
+ * comes when it is known, or nobody answers (NULL: ask again then); or the start tries again, because the clocks differ. */
 MUST_CHECK bool app_clock_agrees(struct app *app, bool wanted, void (*again)(struct app *app));
 
 /* app.c */
-void app_notify_ready(void);
+void app_notify(const char *state); /* to the service manager, as sd_notify(3) has it */
 void app_stop(struct app *app, int exit_code);

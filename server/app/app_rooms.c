@@ -123,15 +123,22 @@ static void ops_each_room(void *ctx, bool (*fn)(void *fn_ctx, const struct api_r
 
 static int64_t ops_committed(void *ctx)
 {
-    struct app *app = ctx;
-    return app->writer != NULL ? writer_committed(app->writer) : app->last_committed;
+    return app_committed(ctx);
+}
+
+/* Tokens are in the database, and what rooms there are. */
+static bool ops_open(void *ctx)
+{
+    return ((struct app *)ctx)->phase != APP_STARTING;
 }
 
 static bool ops_ready(void *ctx, const char **ret_reason)
 {
     struct app *app = ctx;
     if (app->phase != APP_RUNNING) {
-        *ret_reason = app->phase == APP_STARTING ? "starting" : "stopping";
+        *ret_reason = app->phase == APP_STOPPING ? "stopping"
+                      : app->early               ? "collecting; the database has not answered yet"
+                                                 : "starting";
         return false;
     }
     if (!db_is_up(app->db)) {
@@ -297,6 +304,7 @@ struct api_ops app_api_ops(struct app *app)
         .each_room = ops_each_room,
         .committed = ops_committed,
         .ready = ops_ready,
+        .open = ops_open,
         .room_add = ops_room_add,
         .rooms_set = ops_rooms_set,
         .room_change = ops_room_change,

@@ -186,7 +186,8 @@ static bool note_link(void *ctx, const struct collector_room_info *info)
     struct app_sessions *s = app->sessions;
     const int64_t now = loop_wall_ms(app->loop);
     struct session newest = {0};
-    if (sessions_link(s->sessions, info->room_id, info->connected_since_ms, now)) {
+    if (app->phase == APP_RUNNING &&
+        sessions_link(s->sessions, info->room_id, info->connected_since_ms, now)) {
         (void)status_poll_ask(s->poll, info->room_id);
     }
     const bool live = sessions_room(s->sessions, info->room_id, &newest) && newest.end_id == 0;
@@ -201,7 +202,7 @@ static void on_tick(void *ctx)
 {
     struct app *app = ctx;
     struct app_sessions *s = app->sessions;
-    if (app->collector == NULL || app->phase != APP_RUNNING) {
+    if (app->collector == NULL || app->phase == APP_STOPPING) {
         return;
     }
     sessions_set_merge(s->sessions, app->config->session_merge);
@@ -212,21 +213,29 @@ static void on_tick(void *ctx)
         status_poll_set_interval(s->poll, s->interval_ms);
     }
     collector_each(app->collector, note_link, app);
-    sessions_tick(s->sessions, loop_wall_ms(app->loop));
+    if (app->phase == APP_RUNNING) {
+        sessions_tick(s->sessions, loop_wall_ms(app->loop));
+    }
     audience_tick(s->audience, loop_wall_ms(app->loop));
     stats_set(app->stats, STAT_SESSIONS_OPEN, (int64_t)sessions_n_open(s->sessions));
 }
 
-void app_sessions_event(struct app *app, const struct event *e)
+void app_sessions_replay(struct app *app, const struct event *e)
 {
     struct app_sessions *s = app->sessions;
     if (e->id > s->done_id) { /* the spool may begin before it: the writer is behind */
         sessions_event(s->sessions, e);
     }
-    if (app->phase != APP_STARTING) { /* what is read again has its rows */
-        audience_event(s->audience, e);
-    }
     s->fed_id = e->id > s->fed_id ? e->id : s->fed_id;
+}
+
+void app_sessions_event(struct app *app, const struct event *e)
+{
+    if (app->phase !=
+        APP_STARTING) { /* else it is replayed once the sessions of before are known */
+        app_sessions_replay(app, e);
+    }
+    audience_event(app->sessions->audience, e);
 }
 
 bool app_sessions_is_live(struct app *app, int64_t room_id)
@@ -259,7 +268,7 @@ static void on_events(void *ctx, enum err_code code, const struct err *err,
             continue;
         }
         app->sessions->after_id = e->id;
-        app_sessions_event(app, e);
+        app_sessions_replay(app, e);
         event_unref(&e);
     }
     if (n == PAGE) {
@@ -338,9 +347,13 @@ void app_sessions_load(struct app *app)
 void app_sessions_start(struct app *app)
 {
     loop_timer_start(&app->sessions->tick, TICK_MS, TICK_MS);
-    status_poll_start(app->sessions->poll);
     audience_store_start(app->sessions->figures);
     session_sweep_start(app->sessions->sweep);
+}
+
+void app_sessions_run(struct app *app)
+{
+    status_poll_start(app->sessions->poll);
 }
 
 void app_sessions_open(struct app *app)

@@ -1,4 +1,10 @@
-/* Between the writer's mark and "ready": ids, ring and repeats continue from what is stored, then HTTP, then rooms. */
+/* What a start asks the database, in order:
+ *
+ *      schema -> writer's mark -> clock, tokens, ids -> coverage -> rooms -> sessions -> events of the last minutes, spool -> ready
+ *
+ * Each step begins from the callback of the one before; one that fails begins anew with the check of the clock, later. HTTP and
+ * rooms begin behind the last step, or before the first if the database does not answer (app_early.c); then the last one
+ * only tells the sessions what has come meanwhile. */
 #include "server/app/app_priv.h"
 
 #include <stdio.h>
@@ -19,11 +25,9 @@ enum {
     MS_PER_MINUTE = 60000,
 };
 
-static void check_query(struct app *app);
-
 static void check_again(void *ctx)
 {
-    check_query(ctx);
+    app_start_check(ctx);
 }
 
 void app_start_retry(struct app *app, const char *why)
@@ -33,11 +37,16 @@ void app_start_retry(struct app *app, const char *why)
     loop_timer_start(&app->start_retry, RETRY_MS, 0);
 }
 
+bool app_id_is_of_the_future(const struct app *app, int64_t id)
+{
+    return id_ts_ms(id) - loop_wall_ms(app->loop) > CLOCK_OFF_MAX_MS;
+}
+
 /* Ids are times: one of the future, seeded, would date every event into it, and near the end of the range none is left. */
 bool app_seed_ids(struct app *app, int64_t id, const char *source)
 {
     const int64_t ahead_ms = id_ts_ms(id) - loop_wall_ms(app->loop);
-    if (ahead_ms > CLOCK_OFF_MAX_MS) {
+    if (app_id_is_of_the_future(app, id)) {
         LOG(ERROR, "app",
             "an id that is stored is of the future: correct or remove it if it is wrong, set this "
             "machine's clock if that is, or wait until then (ids are times)",
@@ -49,7 +58,7 @@ bool app_seed_ids(struct app *app, int64_t id, const char *source)
     return true;
 }
 
-static void start_running(struct app *app)
+static bool listen_now(struct app *app)
 {
     struct err err = {0};
     enum err_code code =
@@ -57,24 +66,52 @@ static void start_running(struct app *app)
     if (code != ERR_OK) {
         LOG(ERROR, "app", "cannot serve", KV_CSTR("error", err.msg));
         app_stop(app, EXIT_FAILED);
+    }
+    return code == ERR_OK;
+}
+
+void app_url(const struct app *app, char *out, size_t size)
+{
+    bool v6 = strchr(app->listen.address, ':') != NULL;
+    (void)snprintf(out, size, "http://%s%s%s:%u", v6 ? "[" : "", app->listen.address, v6 ? "]" : "",
+                   http_port(app->http));
+}
+
+void app_begin(struct app *app)
+{
+    if (!listen_now(app)) {
         return;
     }
-    app->phase = APP_RUNNING;
+    app->collecting = true;
     id_gen_begin(&app->ids, loop_wall_ms(app->loop));
+    app->begun_id = app->early ? app_new_id(app) : 0;
     if (app->spool != NULL) {
         spool_rest(app->spool, false);
     }
-    app_source_resume(app);
     app_guards_restore(app);
     collector_start(app->collector);
-    app_fleet_start(app);
     app_sessions_start(app);
+}
+
+static void start_running(struct app *app)
+{
+    char url[URL_BYTES];
+    if (!app->collecting) {
+        app_begin(app);
+    }
+    if (app->phase != APP_STARTING) {
+        return;
+    }
+    app->phase = APP_RUNNING;
+    app_early_unwatch(app);
+    app_source_resume(app);
+    app_fleet_start(app);
+    app_sessions_run(app);
     app_retention_start(app);
-    bool v6 = strchr(app->listen.address, ':') != NULL;
-    printf("danmakud ready: http://%s%s%s:%u\n", v6 ? "[" : "", app->listen.address, v6 ? "]" : "",
-           http_port(app->http));
+    app_url(app, url, sizeof(url));
+    printf("danmakud ready: %s\n", url);
     (void)fflush(stdout);
-    app_notify_ready();
+    app_notify("READY=1\nSTATUS=Collecting");
 }
 
 /* Warming: what the database has up to the mark, then what the spool has behind it; oldest first. */
@@ -85,8 +122,32 @@ static void warm_one(struct app *app, struct event *take)
     id_gen_seed(&app->ids, take->id);
     collector_seen(app->collector, take->room_id, take->nkey);
     guard_merge_seen(app->guards, take);
-    app_sessions_event(app, take);
+    app_sessions_replay(app, take);
     feed_warm(app->feed, take);
+}
+
+/* It was published before the sessions were known, by this process or, into the spool, by the one before. */
+static void replay_one(struct app *app, const struct event *e)
+{
+    app->warm_after = e->id;
+    if (e->id <= app->mark) {
+        app_early_pass_over(app, e);
+    } else {
+        app_sessions_replay(app, e);
+    }
+}
+
+/* True: the ring has the rest. From here on events find the sessions as they are published. */
+static bool replay_ring(struct app *app, bool spool_ended)
+{
+    if (!spool_ended && !feed_covers(app->feed, app->warm_after)) {
+        return false;
+    }
+    for (uint64_t seq = feed_seek(app->feed, app->warm_after); seq < feed_head(app->feed); seq++) {
+        replay_one(app, feed_at(app->feed, seq));
+    }
+    app_early_passed_over(app);
+    return true;
 }
 
 static void warm_from_spool(struct app *app);
@@ -95,17 +156,20 @@ static void on_spool_page(void *ctx, struct event **events, size_t n)
 {
     struct app *app = ctx;
     for (size_t i = 0; i < n; i++) {
-        if (app->phase == APP_STARTING) {
+        if (app->phase == APP_STARTING && !app->early) {
             warm_one(app, events[i]);
-        } else {
-            event_unref(&events[i]);
+            continue;
         }
+        if (app->phase == APP_STARTING) {
+            replay_one(app, events[i]);
+        }
+        event_unref(&events[i]);
     }
     if (app->phase != APP_STARTING) {
         return;
     }
     app->n_warmed += n;
-    if (n == 0) {
+    if (app->early ? replay_ring(app, n == 0) : n == 0) {
         start_running(app);
         return;
     }
@@ -117,7 +181,7 @@ static void on_spool_page(void *ctx, struct event **events, size_t n)
 
 static void warm_from_spool(struct app *app)
 {
-    if (app->spool == NULL) {
+    if (app->spool == NULL || (app->early && replay_ring(app, false))) {
         start_running(app);
         return;
     }
@@ -133,6 +197,10 @@ static void on_warm_page(void *ctx, enum err_code code, const struct err *err,
     }
     if (code != ERR_OK) {
         app_start_retry(app, err->msg);
+        return;
+    }
+    if (app->early) { /* since this was asked: the ring is in use */
+        app_warm_next(app);
         return;
     }
     size_t n = db_rows_n(rows);
@@ -166,8 +234,16 @@ void app_warm_next(struct app *app)
             X) "1 FROM event WHERE id > $1 AND id < $2 AND flags & 32 = 0 ORDER BY id LIMIT $3",
     };
 #undef X
-    if (app->warm_after >= app->mark) {
+    if (app->reading) {
+        app->check_due = true;
+        return;
+    }
+    if (app->early || app->warm_after >= app->mark) {
+        app->replaying = true;
         app->warm_after = app->mark; /* what is behind it is in the spool, however old */
+        if (app->early && app->begun_id < app->mark) {
+            app->warm_after = app->begun_id;
+        }
         warm_from_spool(app);
         return;
     }
@@ -197,6 +273,8 @@ static void on_rooms(void *ctx, enum err_code code, const struct err *err)
         app_start_retry(app, err->msg);
         return;
     }
+    app->rooms_there = true;
+    app_rooms_file_start(app);
     app_sessions_load(app);
 }
 
@@ -234,7 +312,7 @@ static void on_check(void *ctx, enum err_code code, const struct err *err,
         app_start_retry(app, "clock");
         return;
     }
-    if (!app_clock_agrees(app, db_i64(rows, 0, 4) != 0, check_query)) {
+    if (!app_clock_agrees(app, db_i64(rows, 0, 4) != 0, app_start_check)) {
         return;
     }
     if (!app->listen.loopback && !app->config->allow_public && db_i64(rows, 0, 1) == 0) {
@@ -254,11 +332,20 @@ static void on_check(void *ctx, enum err_code code, const struct err *err,
                       "table rollup_mark, minute")) {
         return;
     }
+    if (app->early && app->mark > app->begun_id) {
+        LOG(ERROR, "app",
+            "the database knows newer ids of this node than this data directory did: what was "
+            "received "
+            "since the start is lost up to there and recorded as a gap; is it the right data_dir, "
+            "and "
+            "does no other process use this node number?",
+            KV_I64("mark", app->mark), KV_I64("begun_id", app->begun_id));
+    }
     feed_set_backfilled(app->feed, db_i64(rows, 0, 3));
     app_coverage_recover(app, on_recovered);
 }
 
-static void check_query(struct app *app)
+void app_start_check(struct app *app)
 {
     static const struct db_stmt check = {
         .name = "app_check",
@@ -270,6 +357,13 @@ static void check_query(struct app *app)
     };
     const struct db_arg args[] = {DB_ARG_I64(loop_wall_ms(app->loop))};
     struct err err = {0};
+    if (!app->mark_known) { /* a clock that was waited for without the database: the mark begins it */
+        return;
+    }
+    if (app->reading) {
+        app->check_due = true;
+        return;
+    }
     if (db_query(app->db, &check, args, ARRAY_LEN(args), on_check, app, &err) != ERR_OK) {
         app_start_retry(app, err.msg);
     }
@@ -285,5 +379,27 @@ void app_on_mark(void *ctx, int64_t last_id)
     app->mark = last_id;
     app->warm_after = id_first_of_ms(loop_wall_ms(app->loop) - WARM_MS) - 1;
     app->warm_ms = WARM_FIRST_MS;
-    check_query(app);
+    app_start_check(app);
+}
+
+void app_on_schema(struct app *app)
+{
+    const struct config *c = app->config;
+    const struct writer_opts writer = {
+        .conninfo = app->conninfo,
+        .node = (unsigned)c->node,
+        .counted_kinds = app_counted_kinds(c, NULL),
+        .batch_rows = app->batch_rows_max,
+        .batch_bytes = (size_t)c->batch_bytes,
+        .batch_age_ms = c->batch_age,
+        .timeout_ms = c->writer_timeout,
+        .source = app_writer_source(app),
+        .on_mark = app_on_mark,
+        .ctx = app,
+    };
+    app->schema_there = true;
+    app->answered_ms = loop_now_ms(app->loop);
+    db_release(app->db);
+    api_database_there(app->api);
+    app->writer = writer_new(app->loop, &writer, app->stats);
 }

@@ -432,8 +432,20 @@ struct db *db_new(struct loop *loop, const struct db_opts *opts, struct stats *s
     for (unsigned i = 0; i < db->n_slots; i++) {
         init_slot(db, &db->slots[i], opts);
     }
-    connect_next(db);
+    if (opts->held) {
+        db->unreachable = true;
+        (void)err_set(&db->last_err, ERR_UNAVAILABLE, "the database has not answered yet");
+    } else {
+        connect_next(db);
+    }
     return db;
+}
+
+void db_release(struct db *db)
+{
+    LOOP_ASSERT(db->loop);
+    db->unreachable = false; /* nobody has tried: queries wait for the first connection */
+    connect_next(db);
 }
 
 static void maybe_closed(struct db *db)

@@ -46,10 +46,12 @@ struct db_opts {
     int64_t timeout_ms;
     size_t max_result_bytes;
     const char *application_name;
+    bool held; /* does not connect before db_release: queries are refused until then */
 };
 
 struct db *db_new(struct loop *loop, const struct db_opts *opts,
-                  struct stats *stats); /* starts connecting */
+                  struct stats *stats); /* starts connecting, unless held */
+void db_release(struct db *db);         /* once, when it was held */
 /* Fails what waits with ERR_CANCELED, closes, then calls closed once; db is freed by then. */
 void db_close(struct db *db, void (*closed)(void *ctx), void *ctx);
 bool db_is_up(const struct db *db); /* the newest exchange with the server worked */

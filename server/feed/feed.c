@@ -130,6 +130,17 @@ void feed_warm(struct feed *f, struct event *take)
     append(f, take);
 }
 
+void feed_reset(struct feed *f)
+{
+    ASSERT(!f->published);
+    while (f->tail != f->head) {
+        evict(f);
+    }
+    f->tail = f->head = 0;
+    f->evicted = 0;
+    f->floor_id = INT64_MAX;
+}
+
 /* ---- what is there ---- */
 
 uint64_t feed_tail(const struct feed *f)

@@ -43,6 +43,7 @@ void feed_publish(struct feed *f,
 /* Before anything was published: the newest rows of the database, oldest first, so that the ring starts warm.
  * Does not wake and does not count as published. Same order rule. */
 void feed_warm(struct feed *f, struct event *take);
+void feed_reset(struct feed *f); /* still before that: empty again, as if nothing had been warmed */
 
 uint64_t feed_tail(const struct feed *f);   /* oldest sequence number held; == head when empty */
 uint64_t feed_head(const struct feed *f);   /* next sequence number */

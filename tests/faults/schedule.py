@@ -8,6 +8,7 @@ UPSTREAM = ["drop *", "reset *", "drop ROOM", "reset ROOM", "fault room=*,kind=t
             "fault room=*,kind=reset,after=3", "fault room=*,kind=close,after=3,times=3", "fault room=*,kind=dup,after=1,every=7,times=50",
             "fault host=0,kind=refuse,for_ms=1500", "fault room=ROOM,kind=garbage,after=1",
             "fault room=*,kind=drip,for_ms=1000,after=2", "fault room=ROOM,kind=stall,for_ms=2000,after=0"]
+EARLY_S = 5  # so long a start waits for the database
 CLOCK_LIMIT_S = 200  # a start refuses a clock that is 5 min off the database's
 DISK_BYTES = 48 << 20
 
@@ -21,6 +22,7 @@ class Schedule:
         self.rate = rng.choice([50, 150, 300, 600, 1000])
         self.overflow = rng.random() < 0.15 and "oldest newest".split()[rng.random() < 0.5]
         self.steps = []  # (second, action, argument)
+        self.away = False  # danmakud is started while the database is away
         kinds = [k for k in KINDS if k not in skip]
         n = rng.randint(2, 7)
         picked = rng.choices(kinds, [KINDS[k] for k in kinds], k=n)
@@ -29,6 +31,8 @@ class Schedule:
             picked.append("pg_stop_long")
         for kind in picked:
             self._add(rng, kind, rng.uniform(0.5, seconds - 1))
+        if (away := random.Random(seed + 2)).random() < 0.4:
+            self._add_away(away)
         # A clock that runs backwards after a power loss makes ids again that were seen before: nobody can prevent that.
         if any(s[1] == "power" for s in self.steps):
             self.steps = [(t, a, abs(v)) if a == "clock" else (t, a, v) for t, a, v in self.steps]
@@ -46,6 +50,19 @@ class Schedule:
         self.sim_args = ["--rooms", str(self.rooms), "--rate", str(self.rate), "--seed", str(seed),
                          "--frame-max", str(rng.choice([1, 5, 20]))]
         self.rng = random.Random(seed + 1)  # for what is decided on the way
+
+    def _add_away(self, rng):
+        """Ended and started again while the database is away, for long enough to collect without it; perhaps twice."""
+        at = rng.uniform(0.5, 3)
+        self.away = True
+        self.steps += [(at, "pg_stop", None), (at + rng.uniform(0, 1), rng.choice(["kill", "term", "power"]), None)]
+        at += rng.uniform(1, 1.5)
+        self.steps.append((at, "start", None))
+        at += rng.uniform(EARLY_S + 0.2, EARLY_S + 3)
+        if rng.random() < 0.5:
+            self.steps += [(at, rng.choice(["kill", "term"]), None), (at + 0.2, "start", None)]
+            at += rng.uniform(0.5, EARLY_S + 2)
+        self.steps.append((min(at + rng.uniform(0, 2), self.seconds), "pg_start", None))
 
     def _add(self, rng, kind, at):
         def later(seconds):

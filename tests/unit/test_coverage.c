@@ -617,10 +617,68 @@ static void memory_begins_later_and_later(void **state ATTR_UNUSED)
     coverage_free(c);
 }
 
+/* A gap of the process before goes on until the room is collected again, and is over when it is connected. */
+static void what_the_process_before_left(void **state)
+{
+    (void)state;
+    static const struct coverage_span left[] = {
+        {.room_id = 1, .source = COVERAGE_LINK, .from_ms = BASE, .to_ms = BASE + 10, .cause = "a"},
+        {.room_id = 1,
+         .source = COVERAGE_LINK,
+         .from_ms = BASE + 20,
+         .to_ms = COVERAGE_OPEN,
+         .cause = "b"},
+        {.room_id = 2,
+         .source = COVERAGE_LINK,
+         .from_ms = BASE + 5,
+         .to_ms = COVERAGE_OPEN,
+         .cause = "paused"},
+        {.room_id = 0,
+         .source = COVERAGE_LOST,
+         .from_ms = BASE,
+         .to_ms = BASE + 1,
+         .first_id = 7,
+         .last_id = 9,
+         .n = 3,
+         .cause = "overflow"},
+    };
+    struct world w = {0};
+    struct coverage_span out[10];
+    bool here;
+    struct coverage *c = coverage_new(BASE + 1000, on_change, &w);
+    for (size_t i = 0; i < ARRAY_LEN(left); i++) {
+        coverage_restore(c, &left[i]);
+    }
+    assert_int_equal(w.n_changes, 0);
+    assert_int_equal(coverage_n_unstored(c), ARRAY_LEN(left));
+    assert_int_equal(coverage_safe_id(c), 6); /* the loss is not stored */
+    assert_ptr_equal(coverage_now(c, 1, &here)->cause, left[1].cause);
+    coverage_down(c, 1, BASE + 1005, "connecting");
+    coverage_up(c, 1, BASE + 1010);
+    assert_null(coverage_now(c, 1, &here));
+    assert_true(here);
+    assert_int_equal(coverage_send(c, out, ARRAY_LEN(out)), 5);
+    coverage_stored(c, true);
+    for (size_t i = 0, n = 0; i < 5; i++) {
+        static const int64_t want[][2] = {
+            {BASE, BASE + 10}, {BASE + 20, BASE + 1005}, {BASE + 1005, BASE + 1010}};
+        if (out[i].room_id == 1) {
+            assert_true(n < 3 && out[i].from_ms == want[n][0] && out[i].to_ms == want[n][1]);
+            n++;
+        }
+    }
+    assert_int_equal(coverage_safe_id(c), INT64_MAX);
+    (void)coverage_now(c, 2, &here); /* nobody collects it: the database has it */
+    assert_false(here);
+    assert_int_equal(coverage_n_unstored(c), 0);
+    coverage_free(c);
+}
+
 int main(int argc, char **argv)
 {
     static const struct CMUnitTest tests[] = {
         cmocka_unit_test(model),
+        cmocka_unit_test(what_the_process_before_left),
         cmocka_unit_test(a_long_outage_is_bounded),
         cmocka_unit_test(lost_events_of_all_rooms_in_the_end),
         cmocka_unit_test(lost_events_that_grow_are_heard_of),

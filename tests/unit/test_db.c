@@ -254,6 +254,29 @@ static void on_affected(void *ctx, enum err_code code, const struct err *err,
     *n = code ? 999 : db_rows_affected(rows);
 }
 
+static void test_held(void **state)
+{
+    struct db_opts opts = defaults;
+    struct fixture f;
+    struct err err = {0};
+
+    (void)state;
+    opts.held = true;
+    open_with(&f, &opts, conninfo);
+    for (int i = 0; i < 5; i++) {
+        assert_int_equal(db_query(f.db, &one, NULL, 0, on_answer, NULL, &err), ERR_UNAVAILABLE);
+        loop_run_turns(f.loop, 1);
+    }
+    assert_false(db_is_up(f.db));
+    assert_int_equal(stats_get(f.stats, STAT_DB_CONNECTS), 0);
+    db_release(f.db);
+    assert_true(loop_run_until(f.loop, &f.up, TURNS));
+    close_all(&f);
+    /* And one that is never let go. */
+    open_with(&f, &opts, conninfo);
+    close_all(&f);
+}
+
 static void test_affected(void **state)
 {
     static const struct db_stmt insert = {"insert",
@@ -921,6 +944,7 @@ int main(int argc, char **argv)
 {
     static const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_types),
+        cmocka_unit_test(test_held),
         cmocka_unit_test(test_affected),
         cmocka_unit_test(test_bad_arguments),
         cmocka_unit_test(test_error_classes),

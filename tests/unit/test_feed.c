@@ -123,6 +123,26 @@ static void test_covers_from_the_first_event(void **state)
     feed_free(f);
 }
 
+static void test_reset_forgets_what_was_warmed(void **state)
+{
+    (void)state;
+    struct feed *f = feed_new(4, 1 << 20);
+    for (int64_t id = 100; id < 110; id++) { /* laps the ring */
+        feed_warm(f, make(id, 1, 0));
+    }
+    feed_reset(f);
+    assert_true(feed_head(f) == feed_tail(f));
+    assert_int_equal(feed_bytes(f), 0);
+    assert_int_equal(feed_evicted(f), 0);
+    assert_false(feed_covers(f, INT64_MAX - 1));
+    assert_true(feed_room_last(f, 1) == FEED_NO_SEQ);
+    publish(f, 50, 1); /* and begins where the first event says */
+    assert_true(feed_covers(f, 49));
+    assert_false(feed_covers(f, 48));
+    assert_int_equal(feed_head_id(f), 50);
+    feed_free(f);
+}
+
 static void test_quiet_room_is_covered_longer(void **state)
 {
     (void)state;
@@ -384,6 +404,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(test_eviction_by_count),
         cmocka_unit_test(test_eviction_by_bytes),
         cmocka_unit_test(test_covers_from_the_first_event),
+        cmocka_unit_test(test_reset_forgets_what_was_warmed),
         cmocka_unit_test(test_quiet_room_is_covered_longer),
         cmocka_unit_test(test_readers),
         cmocka_unit_test(test_wake_that_waits_again),

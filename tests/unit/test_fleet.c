@@ -176,8 +176,8 @@ static void turn_until_up(struct world *w)
     assert_true(db_is_up(w->db));
 }
 
-static void start(struct world *w, bool with_source, const int64_t *config, size_t n,
-                  size_t max_rooms)
+static void open_fleet(struct world *w, bool with_source, const int64_t *config, size_t n,
+                       size_t max_rooms)
 {
     const struct db_opts db = {
         .conninfo = w->conninfo,
@@ -206,6 +206,12 @@ static void start(struct world *w, bool with_source, const int64_t *config, size
     w->fleet = fleet_new(&opts);
     w->n_in = w->n_added = w->n_removed = w->n_status = w->n_resolve = 0;
     fleet_configure(w->fleet, config, n, max_rooms, w->discovering);
+}
+
+static void start(struct world *w, bool with_source, const int64_t *config, size_t n,
+                  size_t max_rooms)
+{
+    open_fleet(w, with_source, config, n, max_rooms);
     w->done = false;
     fleet_load(w->fleet, on_loaded, w);
     assert_true(loop_run_until(w->loop, &w->done, 1000));
@@ -341,6 +347,60 @@ static void without_upstream(void **state)
     assert_int_equal(w->answer.n_added, 0);
     turn_until_sql(w, "SELECT (count(*) = 3)::int FROM room WHERE state = 'active'");
     assert_int_equal(pg_server_i64(w->conninfo, "SELECT count(*) FROM room WHERE by_api"), 1);
+}
+
+/* ---- a start without the table ---- */
+
+static void take_kept(void *ctx, const struct fleet_kept *room)
+{
+    struct fleet_kept *kept = ctx;
+    kept[room->room_id] = *room;
+    kept[room->room_id].groups = "";
+}
+
+/* Goes on with what the process before knew; then the table has the last word, but for what it was not told. */
+static void begins_without_the_table(void **state)
+{
+    struct world *w = *state;
+    static const int64_t config[] = {6, 7, 8};
+    static const struct fleet_kept known[] = {
+        {.room_id = 6, .state = FLEET_PAUSED, .origin = FLEET_CONFIG, .groups = ""},
+        {.room_id = 9, .origin = FLEET_API, .by_api = true, .collected = true, .groups = "g"},
+        {.room_id = 10, .origin = FLEET_API, .by_api = true, .groups = ""},
+        {.room_id = 11, .state = FLEET_PAUSED, .by_api = true, .unstored = true, .groups = ""},
+        {.room_id = 12, .state = FLEET_REMOVED, .origin = FLEET_DISCOVERY, .groups = ""},
+        {.room_id = 13, .origin = FLEET_DISCOVERY, .groups = ""},
+    };
+    pg_server_sql(w->conninfo,
+                  "INSERT INTO room (room_id, origin, state, by_api, pinned, created_ms) VALUES "
+                  "(7, 'config', 'paused', false, false, 1), (9, 'api', 'active', true, true, 1), "
+                  "(11, 'api', 'active', true, false, 1), (14, 'api', 'active', true, false, 1)");
+    w->discovering = true;
+    open_fleet(w, false, config, 3, 10);
+    fleet_begin(w->fleet, known, ARRAY_LEN(known));
+    assert_true(is_in(w, 7) && is_in(w, 8) && is_in(w, 9) && is_in(w, 10) && is_in(w, 13));
+    assert_int_equal(w->n_in, 5);
+    assert_string_equal(info(w, 9).groups, "g");
+    assert_int_equal(add(w, 20, (struct fleet_change){0}), ERR_CANCELED); /* not yet */
+    w->done = false;
+    fleet_load(w->fleet, on_loaded, w);
+    assert_true(loop_run_until(w->loop, &w->done, 1000));
+    /* 6 has no row, so nobody paused it; 7 was paused; 10 and 13 are gone; 14 is new. */
+    assert_true(is_in(w, 6) && is_in(w, 8) && is_in(w, 9) && is_in(w, 14));
+    assert_int_equal(w->n_in, 4);
+    assert_true(info(w, 9).pinned);
+    assert_int_equal(info(w, 7).state, FLEET_PAUSED);
+    assert_int_equal(info(w, 11).state, FLEET_PAUSED); /* the table was not told */
+    turn_until_sql(w, "SELECT count(*) FROM room WHERE room_id = 11 AND state = 'paused'");
+    turn_until_sql(
+        w, "SELECT (count(*) = 2)::int FROM room WHERE room_id IN (10, 13) AND state = 'left'");
+    struct fleet_kept kept[21] = {0};
+    fleet_each_kept(w->fleet, take_kept, kept);
+    assert_true(kept[6].collected && kept[7].state == FLEET_PAUSED && !kept[7].collected);
+    assert_true(kept[11].state == FLEET_PAUSED && kept[9].pinned && kept[14].by_api);
+    const uint64_t version = fleet_kept_version(w->fleet);
+    assert_int_equal(add(w, 20, (struct fleet_change){0}), ERR_OK);
+    assert_true(fleet_kept_version(w->fleet) != version);
 }
 
 static void short_ids_of_the_configuration(void **state)
@@ -600,6 +660,7 @@ int main(int argc, char **argv)
 #define CASE(fn) cmocka_unit_test_setup_teardown(fn, setup, teardown)
     static const struct CMUnitTest tests[] = {
         CASE(without_upstream),
+        CASE(begins_without_the_table),
         CASE(short_ids_of_the_configuration),
         CASE(bad_numbers_change_nothing),
         CASE(many_at_once),
