@@ -164,6 +164,7 @@ struct spool {
     struct loop_timer remove_timer;
     struct loop_timer report_timer;
     int64_t sync_began_ms;
+    bool sync_now;          /* somebody waits for it */
     uint64_t n_made;        /* files, and how many of their ... */
     uint64_t n_made_synced; /* ... directory entries are synced */
     struct log_limit hold_limit;
@@ -198,6 +199,9 @@ void spool_write_refusing(struct spool *s); /* notes s->refusing_from in the spo
 
 /* spool_sync.c */
 void spool_sync_step(struct spool *s);
+void spool_sync_soon(struct spool *s); /* does not wait for sync_ms */
+/* Is everything in front of this place of a segment that was active then on the disk? */
+bool spool_sync_reached(const struct spool *s, uint64_t name, uint64_t end);
 bool spool_sync_idle(
     const struct spool *s); /* nothing is under way and nothing is to be synced or closed */
 

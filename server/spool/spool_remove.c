@@ -153,7 +153,24 @@ static void remove_done(uv_work_t *req, int status)
     spool_step_close(s);
 }
 
-/* Must the segment wait for a write? Its open holds and the reports shall be in the spool before it goes. When nothing
+/* What was written anew for the segment's sake is to be synced. */
+static bool waits_for_sync(struct spool *s, struct spool_segment *seg)
+{
+    if (!seg->moved || s->active == NULL) {
+        return false;
+    }
+    if (seg->moved_name == 0) {
+        seg->moved_name = s->active->name;
+        seg->moved_end = s->active->end;
+    }
+    if (spool_sync_reached(s, seg->moved_name, seg->moved_end)) {
+        return false;
+    }
+    spool_sync_soon(s);
+    return true;
+}
+
+/* Must the segment wait? Its open holds and the reports shall be in the spool, and on the disk, before it goes. When nothing
  * can be written, it goes all the same: it may be what the disk is full of. */
 static bool waits(struct spool *s, struct spool_segment *seg)
 {
@@ -164,8 +181,9 @@ static bool waits(struct spool *s, struct spool_segment *seg)
     if (seg->n_holds > 0) {
         spool_holds_move(&s->holds, seg, false);
     } else if (!seg->reported || s->unwritten.n == 0) {
-        return false;
+        return waits_for_sync(s, seg);
     }
+    seg->moved = true;
     spool_flush_soon(s);
     return true;
 }
@@ -180,7 +198,7 @@ void spool_remove_step(struct spool *s)
     struct spool_segment *seg = CONTAINER_OF(first, struct spool_segment, node);
     r->reading = seg->dropped && !seg->reported && seg->last_id > s->acked_id;
     if (!r->reading && waits(s, seg)) {
-        return; /* write_done comes back */
+        return; /* write_done comes back, or sync_done */
     }
     r->busy = true;
     r->seg = seg;

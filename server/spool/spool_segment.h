@@ -30,6 +30,11 @@ struct spool_segment {
         passed_id; /* dropped, not reported: a reader passed over what is behind this id; SPOOL_NOT_PASSED: none did */
     bool dropped;  /* doomed by overflow: its rooms are to be reported first ... */
     bool reported; /* ... which has happened */
+    /* Doomed: its open holds and its reports are written anew, in front of this place, which is to be synced before the
+     * file goes: a power loss in between would take both. */
+    bool moved;
+    uint64_t moved_name; /* of the segment with the place; 0: not known yet */
+    uint64_t moved_end;
 };
 
 struct spool_segment *spool_segment_new(uint64_t name);

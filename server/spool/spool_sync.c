@@ -60,6 +60,24 @@ bool spool_sync_idle(const struct spool *s)
     return !s->sync.busy && s->retiring.n == 0 && !is_behind(s);
 }
 
+bool spool_sync_reached(const struct spool *s, uint64_t name, uint64_t end)
+{
+    for (struct list_node *node = list_first(&s->retiring); node != NULL;
+         node = list_next(&s->retiring, node)) {
+        const struct spool_segment *seg = CONTAINER_OF(node, struct spool_segment, node);
+        if (seg->name == name) {
+            return seg->synced >= end;
+        }
+    }
+    return s->active == NULL || s->active->name != name || s->active->synced >= end;
+}
+
+void spool_sync_soon(struct spool *s)
+{
+    s->sync_now = true;
+    spool_sync_step(s);
+}
+
 void spool_sync_step(struct spool *s)
 {
     struct spool_sync *y = &s->sync;
@@ -68,12 +86,13 @@ void spool_sync_step(struct spool *s)
     if (y->busy || (old == NULL && !is_behind(s))) {
         return;
     }
-    if (old == NULL && wait_ms > 0 && !s->closing) {
+    if (old == NULL && wait_ms > 0 && !s->closing && !s->sync_now) {
         if (!loop_timer_armed(&s->sync_timer)) {
             loop_timer_start(&s->sync_timer, wait_ms, 0);
         }
         return;
     }
+    s->sync_now = false;
     y->busy = true;
     y->closing = old != NULL;
     y->seg = old != NULL ? CONTAINER_OF(old, struct spool_segment, node) : s->active;

@@ -32,6 +32,7 @@ static struct {
     bool hang_sync; /* syncs wait for `sync_gate` */
     int sync_dir;
     int n_dir_syncs;
+    int n_removed;
     off_t read_from; /* smallest offset read */
 } fault;
 static sem_t gate;
@@ -102,6 +103,7 @@ int ftruncate(int fd, off_t length)
 
 int unlinkat(int dirfd, const char *path, int flags)
 {
+    fault.n_removed += fault.remove == 0;
     return fail_or(fault.remove, fault.remove ? 0 : syscall(SYS_unlinkat, dirfd, path, flags));
 }
 
@@ -135,6 +137,35 @@ static int teardown(void **state)
         sem_post(&gate); /* a case that failed may have left a job waiting */
     }
     return rig_teardown(state);
+}
+
+/* A power loss must not find the file gone and what was to tell of it not yet on the disk. */
+static void test_report_is_synced_before_its_segment_goes(void **state)
+{
+    struct rig *r = of(state);
+    int64_t next = 1;
+    rig_open(r);
+    for (; spool_bytes(r->s) < 230 << 10; next += 20) {
+        rig_append_many(r, next, 20);
+        rig_settle(r);
+    }
+    assert_int_equal(fault.n_removed, 0);
+    fault.hang_sync = true;
+    for (; rig_stat(r, STAT_SPOOL_DROPPED_OLDEST) == 0; next += 20) {
+        rig_append_many(r, next, 20);
+        rig_until(r, spool_flushed(r->s));
+        rig_turn(r);
+    }
+    for (int i = 0; i < 20; i++, next++) { /* many writes later */
+        rig_append_many(r, next, 1);
+        rig_until(r, spool_flushed(r->s));
+        rig_advance(r, 200);
+    }
+    assert_int_equal(fault.n_removed, 0);
+    fault.hang_sync = false;
+    sem_post(&sync_gate);
+    rig_until(r, fault.n_removed > 0);
+    rig_settle(r);
 }
 
 static void check_all(struct rig *r, size_t n, bool durable)
@@ -841,6 +872,7 @@ int main(int argc, char **argv)
         FAULT_TEST(test_cannot_delete_acknowledged),
         FAULT_TEST(test_delete_while_degraded),
         FAULT_TEST(test_report_before_delete),
+        FAULT_TEST(test_report_is_synced_before_its_segment_goes),
         FAULT_TEST(test_refusing_is_noted),
         FAULT_TEST(test_sync_hangs),
         FAULT_TEST(test_read_no_memory),
