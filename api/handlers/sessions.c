@@ -109,14 +109,21 @@ static void put_cursor(struct json_out *w, const char *key, bool has, const char
     }
 }
 
+/* What all answers of this file end with; the body moves into the reply. */
+static void put_end(struct job *job, const struct ledger *ledger, struct json_out *w,
+                    struct buf *body)
+{
+    ledger_put_completeness(ledger, w, false);
+    jw_object_end(w);
+    buf_put_c(body, '\n');
+    struct buf out = *body;
+    *body = (struct buf){0};
+    reply_tagged(job->api, job->req, REPLY_OPEN, &out);
+}
+
 static void sessions_answer(struct sessions_job *j)
 {
-    ledger_put_completeness(&j->ledger, &j->w, false);
-    jw_object_end(&j->w);
-    buf_put_c(&j->body, '\n');
-    struct buf body = j->body;
-    j->body = (struct buf){0};
-    reply_tagged(j->job.api, j->job.req, REPLY_OPEN, &body);
+    put_end(&j->job, &j->ledger, &j->w, &j->body);
 }
 
 static void sessions_gaps(void *ctx, enum err_code code, const struct err *err ATTR_UNUSED,
@@ -256,12 +263,7 @@ static bool failed(struct session_job *j, enum err_code code, const struct err *
 
 static void session_answer(struct session_job *j)
 {
-    ledger_put_completeness(&j->ledger, &j->w, false);
-    jw_object_end(&j->w);
-    buf_put_c(&j->body, '\n');
-    struct buf body = j->body;
-    j->body = (struct buf){0};
-    reply_tagged(j->job.api, j->job.req, REPLY_OPEN, &body);
+    put_end(&j->job, &j->ledger, &j->w, &j->body);
 }
 
 static void session_gaps(void *ctx, enum err_code code, const struct err *err ATTR_UNUSED,

@@ -8,28 +8,22 @@
 #include "server/core/log.h"
 #include "server/core/mem.h"
 #include "server/db/db.h"
-#include "server/db/migrate.h"
 #include "server/loop/loop.h"
 #include "server/stats/stats.h"
-#include "tests/support/loop_until.h"
-#include "tests/support/patience.h"
+#include "tests/support/db_rig.h"
 #include "tests/support/pg_server.h"
 #include "tests/support/run.h"
 
-enum { NODE = 5, TURNS = 30000 };
+enum { NODE = 5 };
 #define T0 INT64_C(1790000000000)
 
 static struct pg_server *server;
 
 struct fixture {
-    char conninfo[PG_SERVER_CONNINFO_BYTES];
-    struct loop *loop;
-    struct stats *stats;
-    struct db *db;
+    struct db_rig rig;
     struct session_store *st;
     int64_t upto;
     unsigned n_room;
-    bool closed;
     bool loaded;
     int64_t loaded_upto;
     struct session rows[16];
@@ -56,19 +50,14 @@ static bool on_room(void *ctx)
     return true;
 }
 
-static void set_closed(void *ctx)
-{
-    ((struct fixture *)ctx)->closed = true;
-}
-
 static bool is_up(void *ctx)
 {
-    return db_is_up(((struct fixture *)ctx)->db);
+    return db_is_up(((struct fixture *)ctx)->rig.db);
 }
 
 static bool is_down(void *ctx)
 {
-    return !db_is_up(((struct fixture *)ctx)->db);
+    return !db_is_up(((struct fixture *)ctx)->rig.db);
 }
 
 static bool is_stored(void *ctx)
@@ -81,52 +70,24 @@ static bool is_loaded(void *ctx)
     return ((struct fixture *)ctx)->loaded;
 }
 
-static bool is_closed(void *ctx)
-{
-    return ((struct fixture *)ctx)->closed;
-}
-
-static void until_of(struct fixture *f, bool (*is)(void *ctx), void *ctx)
-{
-    const bool never = false;
-    struct patience p = {0};
-    while (!is(ctx) && patience_left(&p, TURNS)) {
-        assert_false(loop_run_until(f->loop, &never, 1));
-    }
-    assert_true(is(ctx));
-}
-
 static void until(struct fixture *f, bool (*is)(void *ctx))
 {
-    until_of(f, is, f);
+    db_rig_until(&f->rig, is, f);
 }
 
 static void store_new(struct fixture *f)
 {
     const struct session_store_opts opts = {
-        .db = f->db, .node = NODE, .upto = upto, .on_room = on_room, .ctx = f};
-    f->st = session_store_new(f->loop, &opts, f->stats);
+        .db = f->rig.db, .node = NODE, .upto = upto, .on_room = on_room, .ctx = f};
+    f->st = session_store_new(f->rig.loop, &opts, f->rig.stats);
 }
 
 static int setup(void **state)
 {
     struct fixture *f = mem_new(struct fixture);
-    struct migrate_result result;
-    pg_server_new_db(server, f->conninfo);
-    assert_int_equal(migrate_run(f->conninfo, &result, NULL), ERR_OK);
     log_set_level(LOG_LEVEL_ERROR);
-    f->loop = loop_new();
-    f->stats = stats_new();
-    const struct db_opts opts = {.conninfo = f->conninfo,
-                                 .pool = 2,
-                                 .max_queue = 100,
-                                 .connect_timeout_ms = 60000,
-                                 .timeout_ms = 60000,
-                                 .max_result_bytes = 16 << 20,
-                                 .application_name = "test_session_store"};
-    f->db = db_new(f->loop, &opts, f->stats);
+    db_rig_open(&f->rig, server, 2);
     store_new(f);
-    until(f, is_up);
     *state = f;
     return 0;
 }
@@ -135,10 +96,7 @@ static int teardown(void **state)
 {
     struct fixture *f = *state;
     session_store_free(f->st);
-    db_close(f->db, set_closed, f);
-    until(f, is_closed);
-    loop_free(f->loop);
-    stats_free(f->stats);
+    db_rig_close(&f->rig);
     mem_free(f);
     return 0;
 }
@@ -221,12 +179,12 @@ static void check_same(const struct session *a, const struct session *b)
 
 static int64_t count(const struct fixture *f, const char *sql)
 {
-    return pg_server_i64(f->conninfo, sql);
+    return pg_server_i64(f->rig.conninfo, sql);
 }
 
 static int64_t now_offset(const struct fixture *f)
 {
-    return loop_wall_ms(f->loop) - T0;
+    return loop_wall_ms(f->rig.loop) - T0;
 }
 
 static void test_there_and_back(void **state)
@@ -262,7 +220,7 @@ static void test_there_and_back(void **state)
     assert_int_equal(f->counts[1], 2);
     assert_int_equal(f->loaded_upto, f->upto); /* the mark went with the rows */
 
-    pg_server_sql(f->conninfo, "DELETE FROM session; UPDATE session_mark SET node = 6");
+    pg_server_sql(f->rig.conninfo, "DELETE FROM session; UPDATE session_mark SET node = 6");
     load(f); /* nothing of this node */
     assert_int_equal(f->n, 0);
     assert_int_equal(f->loaded_upto, 0);
@@ -307,7 +265,7 @@ static void test_no_overlap_with_what_is_forgotten(void **state)
     again.end = SESSION_POLL;
     put_all(f, &again, "after");
     until(f, is_stored);
-    assert_int_equal(stats_get(f->stats, STAT_SESSION_ROWS_REFUSED), 0);
+    assert_int_equal(stats_get(f->rig.stats, STAT_SESSION_ROWS_REFUSED), 0);
     assert_int_equal(count(f, "SELECT count(*) FROM session WHERE end_id IS NOT NULL"), 2);
     assert_int_equal(count(f, "SELECT max(start_id) FROM session"), old.end_id + 1);
     assert_int_equal(count(f, "SELECT max(end_id) FROM session"), again.end_id);
@@ -325,7 +283,7 @@ static void test_the_newest_state_wins(void **state)
         snprintf(text, sizeof(text), "title %d", i);
         put_all(f, &s, text);
         assert_true(session_store_n_waiting(f->st) <= 4);
-        (void)loop_turn(f->loop);
+        (void)loop_turn(f->rig.loop);
     }
     s.end_id = id_at(9000);
     s.end = SESSION_REMOVED;
@@ -357,7 +315,7 @@ static void test_the_database_goes_away(void **state)
     assert_int_equal(count(f, "SELECT count(*) FROM session"), 1001);
     assert_int_equal(count(f, "SELECT count(*) FROM session_segment"), 1001);
     assert_int_equal(count(f, "SELECT count(*) FROM session WHERE end_cause = 'preparing'"), 501);
-    assert_int_equal(stats_get(f->stats, STAT_SESSION_ROWS_REFUSED), 0);
+    assert_int_equal(stats_get(f->rig.stats, STAT_SESSION_ROWS_REFUSED), 0);
 }
 
 static void test_a_row_that_is_refused(void **state)
@@ -374,7 +332,7 @@ static void test_a_row_that_is_refused(void **state)
     until(f, is_stored);
     assert_int_equal(count(f, "SELECT count(*) FROM session"), 19);
     assert_int_equal(count(f, "SELECT count(*) FROM session_segment"), 19);
-    assert_int_equal(stats_get(f->stats, STAT_SESSION_ROWS_REFUSED), 2); /* with its segment */
+    assert_int_equal(stats_get(f->rig.stats, STAT_SESSION_ROWS_REFUSED), 2); /* with its segment */
     const struct session more = session_of(50, 1000, 0);
     put_all(f, &more, "y");
     until(f, is_stored);
@@ -393,10 +351,10 @@ static void test_the_limit(void **state)
         session_store_put(f->st, &s);
     }
     assert_int_equal(session_store_n_waiting(f->st), SESSION_STORE_MAX);
-    assert_int_equal(stats_get(f->stats, STAT_SESSION_ROWS_DROPPED), 10);
+    assert_int_equal(stats_get(f->rig.stats, STAT_SESSION_ROWS_DROPPED), 10);
     struct session first = session_of(1, 1000, 2000); /* what waits already is still updated */
     session_store_put(f->st, &first);
-    assert_int_equal(stats_get(f->stats, STAT_SESSION_ROWS_DROPPED), 10);
+    assert_int_equal(stats_get(f->rig.stats, STAT_SESSION_ROWS_DROPPED), 10);
     pg_server_restart(server);
     until(f, is_stored);
     assert_int_equal(f->n_room, 3); /* until it has nothing more */
@@ -414,8 +372,8 @@ static bool is_figured(void *ctx)
 static void test_audience_rows(void **state)
 {
     struct fixture *f = *state;
-    struct audience_store *st = audience_store_new(f->loop, f->db, f->stats);
-    const int64_t now = loop_wall_ms(f->loop);
+    struct audience_store *st = audience_store_new(f->rig.loop, f->rig.db, f->rig.stats);
+    const int64_t now = loop_wall_ms(f->rig.loop);
     struct audience_row row = {.room_id = 1, .v = {1, 2, 3, 4, 5, -1, 7}};
     audience_store_start(st);
     for (int i = 0; i < 5000; i++) {
@@ -423,7 +381,7 @@ static void test_audience_rows(void **state)
         audience_store_put(st, &row);
     }
     audience_store_put(st, &row); /* again: it is there already */
-    until_of(f, is_figured, st);
+    db_rig_until(&f->rig, is_figured, st);
     assert_int_equal(count(f, "SELECT count(*) FROM audience"), 5000);
     assert_int_equal(count(f, "SELECT count(*) FROM audience_default"), 0);
     assert_int_equal(count(f, "SELECT count(*) FROM audience WHERE (online, rank_users, watched, "
@@ -439,7 +397,7 @@ static void test_audience_rows(void **state)
         audience_store_put(st, &row);
     }
     assert_int_equal(audience_store_n_waiting(st), AUDIENCE_STORE_MAX);
-    assert_int_equal(stats_get(f->stats, STAT_AUDIENCE_ROWS_DROPPED), 7);
+    assert_int_equal(stats_get(f->rig.stats, STAT_AUDIENCE_ROWS_DROPPED), 7);
     audience_store_free(st);
     pg_server_restart(server);
     until(f, is_up);
@@ -449,7 +407,7 @@ static void test_audience_rows(void **state)
 static void test_audience_days(void **state)
 {
     struct fixture *f = *state;
-    pg_server_sql(f->conninfo,
+    pg_server_sql(f->rig.conninfo,
                   "INSERT INTO audience (room_id, at_ms, online) SELECT 1, 1790000000000 + g, g "
                   "FROM generate_series(1, 100) g");
     assert_int_equal(count(f, "SELECT count(*) FROM audience_default"), 100);

@@ -8,27 +8,22 @@
 #include "server/core/log.h"
 #include "server/core/mem.h"
 #include "server/db/db.h"
-#include "server/db/migrate.h"
 #include "server/loop/loop.h"
 #include "server/stats/stats.h"
-#include "tests/support/loop_until.h"
+#include "tests/support/db_rig.h"
 #include "tests/support/pg_server.h"
 #include "tests/support/run.h"
 
-enum { ME = 5, GONE = 7, THERE = 9, TURNS = 30000 };
+enum { ME = 5, GONE = 7, THERE = 9 };
 #define T0 INT64_C(1790000000000)
 
 static struct pg_server *server;
 
 struct fixture {
-    char conninfo[PG_SERVER_CONNINFO_BYTES];
-    struct loop *loop;
-    struct stats *stats;
-    struct db *db;
+    struct db_rig rig;
     struct session_sweep *sw;
     int64_t held;
     int64_t expected;
-    bool closed;
 };
 
 static size_t n_held(void *ctx)
@@ -46,57 +41,20 @@ static size_t held(void *ctx, int64_t *ids, size_t max)
     return max;
 }
 
-static void set_closed(void *ctx)
-{
-    ((struct fixture *)ctx)->closed = true;
-}
-
-static bool is_closed(void *ctx)
-{
-    return ((struct fixture *)ctx)->closed;
-}
-
-static bool is_up(void *ctx)
-{
-    return db_is_up(((struct fixture *)ctx)->db);
-}
-
 static bool is_swept(void *ctx)
 {
     const struct fixture *f = ctx;
-    return stats_get(f->stats, STAT_SESSIONS_ABANDONED) >= f->expected;
-}
-
-static void until(struct fixture *f, bool (*is)(void *ctx))
-{
-    const bool never = false;
-    for (int i = 0; i < TURNS && !is(f); i++) {
-        assert_false(loop_run_until(f->loop, &never, 1));
-    }
-    assert_true(is(f));
+    return stats_get(f->rig.stats, STAT_SESSIONS_ABANDONED) >= f->expected;
 }
 
 static int setup(void **state)
 {
     struct fixture *f = mem_new(struct fixture);
-    struct migrate_result result;
-    pg_server_new_db(server, f->conninfo);
-    assert_int_equal(migrate_run(f->conninfo, &result, NULL), ERR_OK);
     log_set_level(LOG_LEVEL_ERROR);
-    f->loop = loop_new();
-    f->stats = stats_new();
-    const struct db_opts opts = {.conninfo = f->conninfo,
-                                 .pool = 1,
-                                 .max_queue = 100,
-                                 .connect_timeout_ms = 5000,
-                                 .timeout_ms = 10000,
-                                 .max_result_bytes = 1 << 20,
-                                 .application_name = "test_session_sweep"};
-    f->db = db_new(f->loop, &opts, f->stats);
-    until(f, is_up);
+    db_rig_open(&f->rig, server, 1);
     const struct session_sweep_opts sweep = {
-        .db = f->db, .node = ME, .after_ms = 1, .n_held = n_held, .held = held, .ctx = f};
-    f->sw = session_sweep_new(f->loop, &sweep, f->stats);
+        .db = f->rig.db, .node = ME, .after_ms = 1, .n_held = n_held, .held = held, .ctx = f};
+    f->sw = session_sweep_new(f->rig.loop, &sweep, f->rig.stats);
     *state = f;
     return 0;
 }
@@ -105,10 +63,7 @@ static int teardown(void **state)
 {
     struct fixture *f = *state;
     session_sweep_free(f->sw);
-    db_close(f->db, set_closed, f);
-    until(f, is_closed);
-    loop_free(f->loop);
-    stats_free(f->stats);
+    db_rig_close(&f->rig);
     mem_free(f);
     return 0;
 }
@@ -125,7 +80,7 @@ static int64_t open_session(struct fixture *f, int node, int64_t room, int64_t m
     snprintf(sql, sizeof(sql),
              "INSERT INTO session (id, room_id, start_id) VALUES (%lld, %lld, %lld)", (long long)id,
              (long long)room, (long long)id);
-    pg_server_sql(f->conninfo, sql);
+    pg_server_sql(f->rig.conninfo, sql);
     return id;
 }
 
@@ -139,7 +94,7 @@ static void gap(struct fixture *f, int node, int64_t room, int64_t from, int64_t
              "(%lld, 0, %lld, nullif(%lld, 0), %d, '%s')",
              (long long)room, (long long)(T0 + from), (long long)(to > 0 ? T0 + to : 0), node,
              cause);
-    pg_server_sql(f->conninfo, sql);
+    pg_server_sql(f->rig.conninfo, sql);
 }
 
 /* The end of the room's oldest session in ms from T0; -1: it is open. */
@@ -150,7 +105,7 @@ static int64_t end_of(struct fixture *f, int64_t room)
              "SELECT coalesce((SELECT end_id FROM session WHERE room_id = %lld "
              "AND end_cause = 'abandoned' ORDER BY id LIMIT 1), -1)",
              (long long)room);
-    const int64_t id = pg_server_i64(f->conninfo, sql);
+    const int64_t id = pg_server_i64(f->rig.conninfo, sql);
     return id < 0 ? -1 : id_ts_ms(id) - T0;
 }
 
@@ -158,7 +113,7 @@ static void sweep(struct fixture *f, int64_t expected)
 {
     f->expected = expected;
     session_sweep_start(f->sw);
-    until(f, is_swept);
+    db_rig_until(&f->rig, is_swept, f);
 }
 
 static void test_who_ends_and_when(void **state)
@@ -169,8 +124,8 @@ static void test_who_ends_and_when(void **state)
              "INSERT INTO writer_mark (node, last_id, alive_ms) SELECT n, 1, %lld FROM "
              "unnest(ARRAY[5, 7, 9]) AS n",
              (long long)T0 + 9000);
-    pg_server_sql(f->conninfo, sql);
-    struct pg_client *there = pg_client_open(f->conninfo);
+    pg_server_sql(f->rig.conninfo, sql);
+    struct pg_client *there = pg_client_open(f->rig.conninfo);
     snprintf(sql, sizeof(sql), "SELECT pg_advisory_lock(%d, %d)", WRITER_LOCK_CLASS, THERE);
     pg_client_sql(there, sql);
 
@@ -206,12 +161,12 @@ static void test_who_ends_and_when(void **state)
     for (int64_t room = 4; room <= 9; room++) {
         assert_true(room == 6 || end_of(f, room) == -1);
     }
-    assert_int_equal(pg_server_i64(f->conninfo,
+    assert_int_equal(pg_server_i64(f->rig.conninfo,
                                    "SELECT count(*) FROM session AS a JOIN session AS b "
                                    "ON a.room_id = b.room_id AND a.id < b.id "
                                    "WHERE a.end_id >= b.start_id"),
                      0);
-    assert_int_equal(stats_get(f->stats, STAT_SESSIONS_ABANDONED), 7);
+    assert_int_equal(stats_get(f->rig.stats, STAT_SESSIONS_ABANDONED), 7);
     pg_client_close(there);
 
     /* He goes, too: now nobody collects 4 and 5, and 8 was his. */
@@ -230,11 +185,11 @@ static void test_in_steps(void **state)
              "INSERT INTO session (id, room_id, start_id) SELECT id, id, id FROM "
              "generate_series(%lld, %lld) AS id",
              (long long)id_at(GONE, 0), (long long)id_at(GONE, 0) + SESSION_SWEEP_STEP);
-    pg_server_sql(f->conninfo, sql);
+    pg_server_sql(f->rig.conninfo, sql);
     sweep(f, SESSION_SWEEP_STEP);
-    assert_int_equal(stats_get(f->stats, STAT_SESSIONS_ABANDONED), SESSION_SWEEP_STEP);
+    assert_int_equal(stats_get(f->rig.stats, STAT_SESSIONS_ABANDONED), SESSION_SWEEP_STEP);
     f->expected++;
-    until(f, is_swept);
+    db_rig_until(&f->rig, is_swept, f);
 }
 
 int main(int argc, char **argv)
