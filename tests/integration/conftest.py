@@ -19,6 +19,13 @@ NUMBER = itertools.count(1)
 LIMIT_S = int(20 * harness.TIMEOUT)  # of one test; none needs a tenth of it
 
 
+def pytest_configure(config):
+    """What runs in the background of a shell ignores these signals, and so would all that it starts: handlers it would not keep."""
+    for name in (signal.SIGINT, signal.SIGHUP):
+        if signal.getsignal(name) == signal.SIG_IGN:
+            signal.signal(name, lambda *_: None)
+
+
 @pytest.hookimpl(hookwrapper=True)
 def pytest_runtest_protocol(item):
     """A test that hangs fails where it stands."""
