@@ -44,6 +44,7 @@ struct session_store {
     int64_t mark_due_ms; /* mono */
     int64_t marked_id;   /* the mark in the database */
     int64_t marking_id;  /* of the statement under way */
+    bool away;           /* the database was when it was last looked at */
     bool flushing;
     bool stopped;
     bool failing; /* the last statement failed: told once */
@@ -350,13 +351,26 @@ static bool take_mark(struct session_store *st, const struct columns *c)
     return st->marking_id > 0 && loop_now_ms(st->loop) >= st->mark_due_ms;
 }
 
+/* While we were cut off another node may have ended what is open here, as abandoned: it is stored once more. */
+static void look_up(struct session_store *st)
+{
+    const bool was_away = st->away;
+    st->away = !db_is_up(st->opts.db);
+    if (was_away && !st->away && session_store_n_waiting(st) > 0) {
+        st->dropped = true; /* asks for it as soon as these are stored */
+    } else if (was_away && !st->away) {
+        st->asking = st->opts.on_room(st->opts.ctx);
+    }
+}
+
 static void flush(void *ctx)
 {
     struct session_store *st = ctx;
     if (st->flushing || st->stopped) {
         return;
     }
-    if (db_is_up(st->opts.db)) {
+    look_up(st);
+    if (!st->away) {
         struct columns *c = mem_new(struct columns);
         struct err err = {0};
         take_rows(st, c);

@@ -30,7 +30,8 @@ struct session_store_opts {
     struct db *db;
     unsigned node;
     int64_t (*upto)(void *ctx); /* newest event that sessions_event has been told; 0 none */
-    /* Rows were dropped, and there is room again, for SESSION_STORE_MAX. True: it has more to put when these are stored. */
+    /* What is open is to be put again: rows were dropped, or the database was away for so long that another process may have
+     * ended them (session_sweep.h). There is room for SESSION_STORE_MAX. True: it has more to put when these are stored. */
     bool (*on_room)(void *ctx);
     void *ctx;
 };

@@ -327,7 +327,7 @@ static void on_answer(void *ctx, const struct upstream_http_answer *h)
     r->outcome = request_judge(r->api, h, &a, &r->err);
     r->page = request_is_page(r->api, h, r->outcome);
     note(r, h);
-    if (!r->internal && clock_refuses(u, &r->err)) {
+    if (!r->internal && r->outcome == OUTCOME_OK && clock_refuses(u, &r->err)) {
         failed(r, ERR_UNAVAILABLE);
     } else {
         conclude(r, &a, h->buvid);

@@ -18,7 +18,7 @@ enum {
     DB_CONNECT_TIMEOUT_MS = 10000,
     DB_RESULT_BYTES = 64 << 20,
     FLUSH_POLL_MS = 5,
-    DISK_WAIT_MS = 2000,
+    THREAD_WAIT_MS = 2000,
 };
 
 void app_notify(const char *state)
@@ -50,13 +50,19 @@ static void watchdog_start(struct app *app)
 
 /* Stopping: each step starts the next from its callback. */
 
-/* All is done but for the device id, which the next start can ask for anew: a thread that waits for a disk cannot be ended. */
-static void leave_disk(void *ctx)
+/* All is done but for a thread, which cannot be ended: it waits for a disk, for the device id, which the next start can ask
+ * for anew, or for a database, which undoes what it has not committed. */
+static void leave_thread(void *ctx)
 {
     struct app *app = ctx;
+    if (!app->disk_pending) { /* else these would wait for it, too */
+        app_rooms_file_close(app);
+        app_coverage_close(app);
+    }
     private_pg_stop(app->pg);
     LOG(INFO, "app", "stopped", KV_I64("exit", app->exit_code),
-        KV_CSTR("left", "the device id may not be on the disk"));
+        KV_CSTR("left", app->disk_pending ? "the device id may not be on the disk"
+                                          : "the database has not answered"));
     _exit(app->exit_code);
 }
 
@@ -64,12 +70,13 @@ static void on_db_closed(void *ctx)
 {
     struct app *app = ctx;
     app->db = NULL;
+    if (app->disk_pending || app_schema_working(app)) {
+        loop_timer_init(&app->start_retry, app->loop, leave_thread, app);
+        loop_timer_start(&app->start_retry, THREAD_WAIT_MS, 0);
+        return;
+    }
     loop_signals_free(app->signals);
     app->signals = NULL;
-    if (app->disk_pending) {
-        loop_timer_init(&app->start_retry, app->loop, leave_disk, app);
-        loop_timer_start(&app->start_retry, DISK_WAIT_MS, 0);
-    }
 }
 
 static void close_db(void *ctx)
@@ -214,7 +221,7 @@ void app_stop(struct app *app, int exit_code)
 
 /* Signals */
 
-static void reload(struct app *app)
+void app_reload(struct app *app)
 {
     struct buf problems;
     struct buf notes;
@@ -255,7 +262,10 @@ static void on_signal(void *ctx, int signum)
     switch (signum) {
     case SIGHUP:
         if (app->phase == APP_RUNNING) {
-            reload(app);
+            app_reload(app);
+        } else if (app->phase == APP_STARTING) {
+            app->reload_due = true;
+            LOG0(INFO, "app", "the configuration is read again once the start is through");
         }
         return;
     case SIGUSR1:

@@ -261,6 +261,13 @@ static void schema_away(struct app_schema *s)
     loop_timer_start(&s->again, RETRY_MS, 0);
 }
 
+/* Is it to be tried again? What is collected meanwhile is worth waiting also for a server that answers nonsense. */
+static bool is_away(const struct app *app, enum err_code code)
+{
+    return code == ERR_UNAVAILABLE || code == ERR_RETRY || code == ERR_TIMEOUT ||
+           (app->early && code == ERR_INTERNAL);
+}
+
 static void on_migrated(uv_work_t *work, int status)
 {
     struct app_schema *s = work->data;
@@ -272,7 +279,7 @@ static void on_migrated(uv_work_t *work, int status)
     if (status != 0) { /* only what was cancelled, and nobody does */
         s->code = err_set(&s->err, ERR_UNAVAILABLE, "no thread");
     }
-    if (s->code == ERR_UNAVAILABLE || s->code == ERR_RETRY) {
+    if (is_away(app, s->code)) {
         schema_away(s);
     } else if (s->code != ERR_OK) {
         app_stop(app, no_database(s->code, &s->err));
@@ -304,6 +311,11 @@ void app_schema_start(struct app *app)
 void app_schema_stop(struct app *app)
 {
     loop_timer_stop(&app->schema->again);
+}
+
+bool app_schema_working(const struct app *app)
+{
+    return app->schema->working;
 }
 
 void app_schema_free(struct app *app)

@@ -104,6 +104,7 @@ struct app {
     bool disk_pending;  /* a write that is not waited for was under way when upstream closed */
     bool never_ran;     /* stopped while starting: the writer gets nothing */
     bool mark_known;
+    bool reload_due; /* asked for while starting */
     /* A start without the database (app_early.c) */
     struct loop_timer away;
     int64_t answered_ms;   /* mono: when the database was last there */
@@ -132,6 +133,7 @@ MUST_CHECK int app_database_find(struct config *config, struct private_pg **ret_
 /* The loop runs: brings the schema up to date, then calls app_on_schema, or stops. */
 void app_schema_start(struct app *app);
 void app_schema_stop(struct app *app);
+bool app_schema_working(const struct app *app); /* a thread does */
 void app_schema_free(struct app *app);
 MUST_CHECK int app_database_open(struct config *config, struct private_pg **ret_pg,
                                  char **ret_conninfo);
@@ -296,3 +298,4 @@ MUST_CHECK bool app_clock_agrees(struct app *app, bool wanted, void (*again)(str
 /* app.c */
 void app_notify(const char *state); /* to the service manager, as sd_notify(3) has it */
 void app_stop(struct app *app, int exit_code);
+void app_reload(struct app *app); /* running: the configuration is read again */

@@ -33,6 +33,7 @@ static void check_again(void *ctx)
 void app_start_retry(struct app *app, const char *why)
 {
     LOG(WARN, "app", "not starting yet, trying again in 5 s", KV_CSTR("reason", why));
+    loop_timer_stop(&app->start_retry); /* a start without the database may have armed it */
     loop_timer_init(&app->start_retry, app->loop, check_again, app);
     loop_timer_start(&app->start_retry, RETRY_MS, 0);
 }
@@ -112,6 +113,10 @@ static void start_running(struct app *app)
     printf("danmakud ready: %s\n", url);
     (void)fflush(stdout);
     app_notify("READY=1\nSTATUS=Collecting");
+    if (app->reload_due) {
+        app->reload_due = false;
+        app_reload(app);
+    }
 }
 
 /* Warming: what the database has up to the mark, then what the spool has behind it; oldest first. */
@@ -357,6 +362,7 @@ void app_start_check(struct app *app)
     };
     const struct db_arg args[] = {DB_ARG_I64(loop_wall_ms(app->loop))};
     struct err err = {0};
+    loop_timer_stop(&app->start_retry); /* one chain of questions at a time */
     if (!app->mark_known) { /* a clock that was waited for without the database: the mark begins it */
         return;
     }

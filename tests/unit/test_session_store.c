@@ -11,6 +11,7 @@
 #include "server/loop/loop.h"
 #include "server/stats/stats.h"
 #include "tests/support/db_rig.h"
+#include "tests/support/loop_until.h"
 #include "tests/support/pg_server.h"
 #include "tests/support/run.h"
 
@@ -298,6 +299,7 @@ static void test_the_database_goes_away(void **state)
 {
     struct fixture *f = *state;
     struct session s = session_of(1, 1000, 0);
+    f->n_room = 2; /* on_room has nothing more */
     put_all(f, &s, "before");
     until(f, is_stored);
     pg_server_stop(server, PG_STOP_KILL);
@@ -360,6 +362,32 @@ static void test_the_limit(void **state)
     assert_int_equal(f->n_room, 3); /* until it has nothing more */
     assert_int_equal(count(f, "SELECT count(*) FROM session"), SESSION_STORE_MAX + 2);
     assert_int_equal(count(f, "SELECT count(*) FROM session WHERE end_id IS NOT NULL"), 1);
+}
+
+static bool is_open_again(void *ctx)
+{
+    return count(ctx, "SELECT count(*) FROM session WHERE id = 100 AND end_id IS NULL") == 1;
+}
+
+/* While we could not be seen another node has ended what we hold. */
+static void test_open_again_after_an_outage(void **state)
+{
+    struct fixture *f = *state;
+    const struct session held = {.id = 100, .room_id = 1, .start_id = 100};
+    session_store_put(f->st, &held);
+    until(f, is_stored);
+    assert_true(is_open_again(f));
+    pg_server_sql(f->rig.conninfo,
+                  "UPDATE session SET end_id = 200, end_cause = 'abandoned' WHERE id = 100");
+    pg_server_stop(server, PG_STOP_KILL);
+    until(f, is_down);
+    const struct session other = session_of(2, 1000, 0);
+    session_store_put(f->st, &other); /* so that it looks at once */
+    loop_run_turns(f->rig.loop, 5);
+    assert_int_equal(f->n_room, 0);
+    pg_server_restart(server);
+    until(f, is_open_again); /* on_room put it */
+    until(f, is_stored);
 }
 
 /* ---- audience ---- */
@@ -428,6 +456,7 @@ int main(int argc, char **argv)
         T(test_the_database_goes_away),
         T(test_a_row_that_is_refused),
         T(test_the_limit),
+        T(test_open_again_after_an_outage),
         T(test_audience_rows),
         T(test_audience_days),
     };
