@@ -501,7 +501,7 @@ def guard_event(g, source, to, m):
     if g["payflow"]:
         key = ("payflow", g["payflow"])
     elif g["start"]:
-        key = ("parts", g["uid"], "" if g["uid"] > 0 else g["name"], g["level"], g["start"])
+        key = ("parts", g["uid"], "" if g["uid"] > 0 else g["name"], g["level"], g["start"], max(1, g["num"]))
     user = user_of({"uid": g["uid"], "name": g["name"], "guard": g["level"]})
     return [event("guard", members, key, s_ms(g["start"]) or max(0, num(m.get("send_time"))), user, value=money(g["price"]))]
 

@@ -132,11 +132,11 @@ static void test_restart_keeps_data(void **state)
 
     (void)state;
     pg_server_sql(private_pg_conninfo(pg),
-                  "CREATE TABLE kept (a int4); INSERT INTO kept VALUES (7)");
+                  "CREATE TABLE survivor (a int4); INSERT INTO survivor VALUES (7)");
     private_pg_stop(pg);
     pg = start(shared);
-    assert_int_equal(pg_server_i64(private_pg_conninfo(pg), "SELECT a FROM kept"), 7);
-    pg_server_sql(private_pg_conninfo(pg), "DROP TABLE kept");
+    assert_int_equal(pg_server_i64(private_pg_conninfo(pg), "SELECT a FROM survivor"), 7);
+    pg_server_sql(private_pg_conninfo(pg), "DROP TABLE survivor");
     private_pg_stop(pg);
 }
 
