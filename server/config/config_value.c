@@ -284,6 +284,22 @@ static bool is_choice(const struct config_key *k, struct str text)
     return false;
 }
 
+/* What is allowed, if that is more than a length: an operator is told that, not how many bytes it has. */
+static enum err_code check_pattern(const struct config_key *k, struct str text, struct err *err)
+{
+    char show[SHOWN_BYTES + 4];
+    if (!is_choice(k, text)) {
+        return err_set(err, ERR_INVALID, "%s is none of %s", shown(k, text, show), k->unit);
+    }
+    if (strcmp(k->unit, "url") == 0 &&
+        ((int64_t)text.len < k->min ||
+         !(str_starts(text, STR("http://")) || str_starts(text, STR("https://"))))) {
+        return err_set(err, ERR_INVALID, "%s is not http:// or https:// and a host",
+                       shown(k, text, show));
+    }
+    return ERR_OK;
+}
+
 static enum err_code check_text(const struct config_key *k, struct str text, struct err *err)
 {
     char show[SHOWN_BYTES + 4];
@@ -296,15 +312,16 @@ static enum err_code check_text(const struct config_key *k, struct str text, str
             return err_set(err, ERR_INVALID, "contains a control character");
         }
     }
+    const enum err_code rc = check_pattern(k, text, err);
+    if (rc != ERR_OK) {
+        return rc;
+    }
     if ((int64_t)text.len < k->min) {
         return text.len == 0 ? err_set(err, ERR_INVALID, "must not be empty")
                              : err_set(err, ERR_INVALID, "%s is too short", shown(k, text, show));
     }
     if ((int64_t)text.len > k->max) {
         return err_set(err, ERR_INVALID, "is longer than %" PRId64 " bytes", k->max);
-    }
-    if (!is_choice(k, text)) {
-        return err_set(err, ERR_INVALID, "%s is none of %s", shown(k, text, show), k->unit);
     }
     return ERR_OK;
 }

@@ -322,6 +322,27 @@ static void test_bad_text(void **state)
     expect_problems(f, "/nonexistent/x.ini: cannot be opened: No such file or directory\n");
 }
 
+/* Whatever their length, wrong values are answered with those that are allowed. */
+static void test_what_is_allowed(void **state)
+{
+    struct fixture *f = *state;
+    assert_int_equal(LOAD(f, .flags = {"spool_overflow=sometimes", "raw=no", "log_level=",
+                                       "upstream_url=ftp://x", "upstream_api_url=http://",
+                                       "upstream_www_url=gopher://www.example.org"}),
+                     ERR_INVALID);
+    expect_problems(
+        f, "--spool-overflow: \"sometimes\" is none of oldest|newest\n"
+           "--raw: \"no\" is none of off|unknown|all\n"
+           "--log-level: \"\" is none of debug|info|warn|error\n"
+           "--upstream-url: \"ftp://x\" is not http:// or https:// and a host\n"
+           "--upstream-api-url: \"http://\" is not http:// or https:// and a host\n"
+           "--upstream-www-url: \"gopher://www.example.org\" is not http:// or https:// and a "
+           "host\n");
+    assert_int_equal(LOAD(f, .flags = {"spool_overflow=never"}), ERR_INVALID);
+    expect_problems(f, "--spool-overflow: \"never\" is none of oldest|newest\n");
+    assert_int_equal(LOAD(f, .flags = {"spool_overflow=newest", "upstream_url=http://h"}), ERR_OK);
+}
+
 static void test_secret_never_shown(void **state)
 {
     struct fixture *f = *state;
@@ -516,6 +537,7 @@ int main(int argc, char **argv)
         TEST(test_indented_keys),
         TEST(test_numbers),
         TEST(test_bad_text),
+        TEST(test_what_is_allowed),
         TEST(test_secret_never_shown),
         TEST(test_secret_files),
         TEST(test_reload),
