@@ -1,11 +1,10 @@
-/* The database at a start: private or external, its schema brought up to date. Commands may wait for it; the service asks from the
- * thread pool, as it may have to collect meanwhile. */
+/* The database at a start: private or external, its schema brought up to date. Commands end if it is away; the service asks
+ * from the thread pool, as it may have to collect meanwhile. */
 #include "server/app/app_priv.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <grp.h>
-#include <poll.h>
 #include <pwd.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -188,6 +187,24 @@ static int no_database(enum err_code code, const struct err *err)
     return exit_of(code);
 }
 
+static bool has_no_answer(enum err_code code)
+{
+    return code == ERR_UNAVAILABLE || code == ERR_TIMEOUT || code == ERR_RETRY;
+}
+
+/* Of a command: whoever typed it is told at once, and may do so again. */
+static int gave_up(bool is_private, const struct err *err)
+{
+    if (is_private) {
+        LOG(ERROR, "app", "the private PostgreSQL does not answer: check that data_dir is right",
+            KV_CSTR("error", err->msg));
+    } else {
+        LOG(ERROR, "app", "the database does not answer: check database_url and that it runs",
+            KV_CSTR("error", err->msg));
+    }
+    return EXIT_FAILED;
+}
+
 static void tell_schema(const struct migrate_result *result)
 {
     LOG(INFO, "app", "database schema", KV_I64("from", result->from_version),
@@ -216,16 +233,12 @@ int app_database_open(struct config *config, struct private_pg **ret_pg, char **
     if (status != EXIT_OK) {
         return status;
     }
-    enum err_code code;
-    while ((code = migrate_run(*ret_conninfo, &result, &err)) == ERR_UNAVAILABLE &&
-           *ret_pg == NULL) {
-        tell_away(&err);
-        (void)poll(NULL, 0, RETRY_MS);
-    }
+    const enum err_code code = migrate_run(*ret_conninfo, &result, &err);
     if (code != ERR_OK) {
+        const bool is_private = *ret_pg != NULL;
         private_pg_stop(TAKE_PTR(*ret_pg));
         mem_free(TAKE_PTR(*ret_conninfo));
-        return no_database(code, &err);
+        return has_no_answer(code) ? gave_up(is_private, &err) : no_database(code, &err);
     }
     tell_schema(&result);
     return EXIT_OK;

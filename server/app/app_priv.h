@@ -126,8 +126,8 @@ struct app {
 
 enum { APP_PATH_BYTES = 4096, APP_CLOCK_OFF_MAX_MS = 5 * 60 * 1000 };
 
-/* app_database.c: blocking, before the loop runs. find: where it is, a private one is started; open: and its schema is up to date,
- * however long the database is away. */
+/* app_database.c: blocking, before the loop runs. find: where it is, a private one is started; open: and its schema is up to date.
+ * A database that is away fails at once, with what to check told. */
 MUST_CHECK int app_database_find(struct config *config, struct private_pg **ret_pg,
                                  char **ret_conninfo);
 /* The loop runs: brings the schema up to date, then calls app_on_schema, or stops. */

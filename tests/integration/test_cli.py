@@ -73,6 +73,14 @@ def test_commands_of_a_service_make_no_database(tmp_path):
         assert r.returncode == 1 and f"in {home} (the data directory if none is given)" in r.stderr, r.stderr
 
 
+def test_commands_do_not_wait_for_a_database_that_is_away():
+    """Once it has not answered, they say what to check; only run waits."""
+    for args in (["token", "add", "x"], ["token", "list"], ["token", "revoke", "x"], ["reparse"], ["migrate"]):
+        r = cli(*args, "--database-url", "postgresql://127.0.0.1:1/x")
+        assert r.returncode == 1 and r.stderr.count("does not answer") == 1, (args, r.stderr)
+        assert "check database_url and that it runs" in r.stderr and "trying again" not in r.stderr, (args, r.stderr)
+
+
 def test_version_names_the_libraries():
     r = cli("version")
     assert r.returncode == 0
