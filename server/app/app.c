@@ -221,15 +221,30 @@ void app_stop(struct app *app, int exit_code)
 
 /* Signals */
 
+/* Lines as one line of the log. */
+static void join_lines(struct str lines, struct str by, struct buf *out)
+{
+    struct str line;
+    while (str_split(&lines, '\n', &line)) {
+        if (line.len > 0) {
+            buf_put(out, out->len > 0 ? by : STR_NULL);
+            buf_put(out, line);
+        }
+    }
+}
+
 void app_reload(struct app *app)
 {
     struct buf problems;
     struct buf notes;
+    struct buf told;
     buf_init(&problems, 65536);
     buf_init(&notes, 65536);
+    buf_init(&told, 131072);
     if (config_reload(app->config, app->source, &problems, &notes) != ERR_OK) {
+        join_lines(buf_str(&problems), STR("; "), &told);
         LOG(ERROR, "app", "configuration not reloaded, nothing changed",
-            KV_STR("problems", buf_str(&problems)));
+            KV_STR("problems", buf_str(&told)));
     } else {
         enum log_level level = LOG_LEVEL_INFO;
         if (log_level_parse(str_of(app->config->log_level), &level) == 0) {
@@ -237,9 +252,11 @@ void app_reload(struct app *app)
         }
         app_upstream_configure(app);
         app_fleet_configure(app);
+        join_lines(buf_str(&notes), STR(", "), &told);
         LOG(INFO, "app", "configuration reloaded", KV_I64("rooms", app->config->rooms.n),
-            KV_STR("need_restart", buf_str(&notes)));
+            KV_STR("need_restart", buf_str(&told)));
     }
+    buf_deinit(&told);
     buf_deinit(&problems);
     buf_deinit(&notes);
 }

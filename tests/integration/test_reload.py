@@ -26,5 +26,11 @@ def test_what_needs_a_restart_is_named(danmakud, tmp_path):
     d.signal(signal.SIGHUP)
     wait_for("the reload", lambda: "configuration reloaded" in d.log_text())
     line = next(x for x in d.log_text().splitlines() if "configuration reloaded" in x)
-    assert "user_agent" in line and "batch_rows" in line
-    assert "max_rooms" not in line and "upstream_hosts" not in line
+    assert 'need_restart="batch_rows, user_agent"' in line, line
+    ini.write_text("rooms = 41\nupstream_hosts = 127.0.0.1:2\nbatch_rows = many\nlog_level = loud\n")
+    d.signal(signal.SIGHUP)
+    wait_for("the refusal", lambda: "configuration not reloaded" in d.log_text())
+    line = next(x for x in d.log_text().splitlines() if "configuration not reloaded" in x)
+    told = line.split('problems="', 1)[1]
+    assert ":3: batch_rows: " in told and f"; {ini}:4: log_level: " in told and "\\n" not in told, line
+    assert told.endswith('none of debug|info|warn|error"'), line
