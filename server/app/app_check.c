@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "collector/endpoint.h"
+#include "server/db/db.h"
 
 bool app_room_parse(const char *text, int64_t *ret)
 {
@@ -49,6 +50,15 @@ bool app_listen_parse(const char *text, struct listen_at *ret)
     }
     ret->loopback = inet_pton(AF_INET6, ret->address, &v6) == 1 && IN6_IS_ADDR_LOOPBACK(&v6);
     return inet_pton(AF_INET6, ret->address, &v6) == 1;
+}
+
+static void check_database(const struct config *config, struct config_check *check)
+{
+    struct err err = {0};
+    if (config->database_url[0] != '\0' &&
+        db_conninfo_check(config->database_url, &err) != ERR_OK) {
+        config_problem(check, "database_url", "%s", err.msg);
+    }
 }
 
 static void check_upstream(const struct config *config, struct config_check *check)
@@ -95,6 +105,7 @@ void app_check(const struct config *config, struct config_check *check)
                            config->rooms.items[i]);
         }
     }
+    check_database(config, check);
     check_upstream(config, check);
     app_upstream_check(config, check);
     app_fleet_check(config, check);

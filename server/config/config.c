@@ -21,9 +21,10 @@ struct config_check {
     struct config *c;     /* owned until it is given out */
     struct buf *problems; /* borrowed */
     size_t n_problems;
-    struct buf told;            /* struct told of each problem */
-    bool unusable[CONFIG_KEYS]; /* it could not be read, and was told */
-    struct buf list;            /* the list that continued lines extend */
+    struct buf told;             /* struct told of each problem */
+    bool unusable[CONFIG_KEYS];  /* it could not be read, and was told */
+    unsigned first[CONFIG_KEYS]; /* line of the file that set it first; 0: none */
+    struct buf list;             /* the list that continued lines extend */
 };
 
 static size_t index_of(const struct config_key *k)
@@ -170,6 +171,18 @@ static void on_file_syntax(void *ctx, unsigned line)
     note(l, told);
 }
 
+/* Leaves the key usable: what is wrong with its new value is told as well. */
+static void set_twice(struct config_check *l, struct config_origin from, struct str name,
+                      const char *fmt, ...) ATTR_PRINTF(4, 5);
+static void set_twice(struct config_check *l, struct config_origin from, struct str name,
+                      const char *fmt, ...)
+{
+    va_list args;
+    va_start(args, fmt);
+    tell(l, from, name, fmt, args);
+    va_end(args);
+}
+
 /* One more line of the key above; only lists have several. */
 static void continue_list(struct config_check *l, const struct config_key *k,
                           struct config_origin from, struct str value)
@@ -199,14 +212,14 @@ static void on_file_pair(void *ctx, unsigned line, struct str section, struct st
         unknown(l, from, name);
         return;
     }
-    const struct config_origin before = l->c->origins[index_of(k)];
     if (continued) {
         continue_list(l, k, from, value);
         return;
     }
-    if (before.rank == CONFIG_RANK_FILE) {
-        problem(l, from, name, "set twice, first in line %u", before.line);
-        return;
+    if (l->first[index_of(k)] != 0) {
+        set_twice(l, from, name, "set twice, first in line %u", l->first[index_of(k)]);
+    } else {
+        l->first[index_of(k)] = line;
     }
     buf_clear(&l->list);
     buf_put(&l->list, value);

@@ -130,6 +130,22 @@ def test_check_config_knows_what_cannot_work():
     assert r.returncode == 0 and "cannot be read" in r.stdout
 
 
+def test_check_config_knows_connection_strings(tmp_path):
+    """As a start would; the text itself, which may hold a password, is not shown."""
+    said = "not a connection string: write postgresql://user@host/database or host=... dbname=..."
+    ini = tmp_path / "danmakud.ini"
+    ini.write_text("database_url = host=/x\ndatabase_url = notaconninfo\n")
+    for command in ("check-config", "run"):
+        r = cli(command, "--config", str(ini))
+        assert r.returncode == 2 and f":2: database_url: {said}\n" in r.stderr and "set twice" in r.stderr, (command, r.stderr)
+        r = cli(command, "--database-url", "notaconninfo")
+        assert (r.returncode, r.stderr) == (2, f"--database-url: {said}\n"), (command, r)
+    secret = tmp_path / "secret"
+    secret.write_text("notaconninfo\n")
+    r = cli("check-config", "--database-url-file", str(secret))
+    assert r.returncode == 2 and said in r.stderr and "notaconninfo" not in r.stderr, r.stderr
+
+
 def test_check_config_tells_what_a_public_address_needs():
     r = cli("check-config", "--listen", "0.0.0.0:8080")
     assert r.returncode == 0 and "token add" in r.stdout

@@ -239,6 +239,25 @@ static void test_checked_with_the_rest(void **state)
                        "DANMAKUD_NODE: not this one\n");
 }
 
+/* The second value of a key is looked at like the first: one run tells all there is to mend. */
+static void test_set_twice(void **state)
+{
+    struct fixture *f = *state;
+    assert_int_equal(LOAD(f,
+                          .ini = "max_rooms = 5\nmax_rooms = many\nmax_rooms = 6\nrooms = 2\n"
+                                 "rooms = 3,\n  5\n",
+                          .flags = {"node=2"}, .check = check_rooms),
+                     ERR_INVALID);
+    expect_problems(f, "batch_rows: 1000 is too many\n"
+                       "t.ini:2: max_rooms: set twice, first in line 1\n"
+                       "t.ini:2: max_rooms: \"many\" is not a whole number\n"
+                       "t.ini:3: max_rooms: set twice, first in line 1\n"
+                       "t.ini:5: rooms: set twice, first in line 4\n"
+                       "t.ini:6: rooms: 3 is odd\n"
+                       "t.ini:6: rooms: 5 is odd\n"
+                       "--node: not this one\n");
+}
+
 static void test_indented_keys(void **state)
 {
     struct fixture *f = *state;
@@ -534,6 +553,7 @@ int main(int argc, char **argv)
         TEST(test_ini_syntax),
         TEST(test_all_problems_at_once),
         TEST(test_checked_with_the_rest),
+        TEST(test_set_twice),
         TEST(test_indented_keys),
         TEST(test_numbers),
         TEST(test_bad_text),
