@@ -27,7 +27,7 @@ static void command_unknown(const char *word, struct buf *problems)
             near = name;
         }
     }
-    buf_printf(problems, "unknown command %s; ", word);
+    buf_printf(problems, "unknown command %s; ", word[0] != '\0' ? word : "\"\"");
     if (near != NULL) {
         buf_printf(problems, "did you mean %s?\n", near);
     } else {

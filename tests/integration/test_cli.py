@@ -94,6 +94,9 @@ def test_usage_errors_exit_2_all_at_once():
     for word in ("--nonsense", "--query-timeout", "DANMAKUD_MAX_ROOMS"):
         assert word in r.stderr, r.stderr
     assert cli("fly").returncode == 2
+    for args in ([""], ["--", ""], ["", "--help"], ["help", ""]):
+        r = cli(*args)
+        assert r.returncode == 2 and 'unknown command ""; danmakud help lists them' in r.stderr, (args, r)
     assert cli("run", "stray").returncode == 2
 
 
