@@ -4,14 +4,18 @@ import os
 import re
 import shutil
 import signal
+import socket
 import subprocess
+import threading
 import time
 
 import harness
+import psycopg
 import pytest
 import requests
 import test_unknown
 from harness import wait_for
+from test_upstream import args_for, web  # noqa: F401
 
 try:
     import recorder
@@ -383,3 +387,84 @@ def test_a_public_address_without_a_token(sim, danmakud, away, postgres):
     postgres.start()
     assert wait_for("it to refuse", lambda: a.proc.poll()) == 2
     assert "refusing to serve a public address" in a.ended()
+
+
+def test_a_reload_that_was_asked_for_meanwhile(sim, danmakud, away, postgres):
+    s, d = ran_before(sim, danmakud)
+    postgres.stop(signal.SIGQUIT)
+    d.kill()
+    a = away(*s.args_for_rooms()).collects()
+    a.proc.send_signal(signal.SIGHUP)
+    wait_for("it to say so", lambda: "read again once the start is through" in a.text())
+    assert "configuration reloaded" not in a.text()
+    postgres.start()
+    a.ready()
+    wait_for("the reload", lambda: "configuration reloaded" in a.text())
+
+
+def mute_server():
+    """Takes the login of every client and answers nothing else, as a pooler does whose server is away."""
+    def serve(c):
+        with c:
+            head = c.recv(8)
+            while head[4:8] in (b"\x04\xd2\x16\x2f", b"\x04\xd2\x16\x30"):  # TLS or GSS wanted: no
+                c.sendall(b"N")
+                head = c.recv(8)
+            c.recv(int.from_bytes(head[:4], "big") - 8)
+            c.sendall(b"R\0\0\0\x08\0\0\0\0" + b"Z\0\0\0\x05I")
+            while c.recv(65536):
+                pass
+
+    def accept():
+        while True:
+            try:
+                c, _ = s.accept()
+            except OSError:
+                return
+            threading.Thread(target=serve, args=(c,), daemon=True).start()
+    s = socket.create_server(("127.0.0.1", 0))
+    threading.Thread(target=accept, daemon=True).start()
+    return s
+
+
+def test_a_server_that_answers_nothing(sim, danmakud, away):
+    s, d = ran_before(sim, danmakud)
+    d.kill()
+    with mute_server() as mute:
+        a = away(*s.args_for_rooms(), "--database-url", f"host=127.0.0.1 port={mute.getsockname()[1]} user=x dbname=x").collects()
+        wait_for("it to try again", lambda: a.text().count("the server does not answer") > 0)
+        n = state(a, "ring_events")
+        a.receives(n + 100)
+        assert a.stop() == 0
+        assert "the database has not answered" in a.ended()
+
+
+def test_stopped_while_the_schema_waits(sim, danmakud, away, postgres, database):
+    s, d = ran_before(sim, danmakud)
+    d.kill()
+    with psycopg.connect(postgres.url(database)) as other:
+        other.execute("SELECT pg_advisory_lock(7236812340041)")  # that of migrations
+        a = away(*s.args_for_rooms()).collects().receives(50)
+        assert a.stop() == 0
+        assert "the database has not answered" in a.ended()
+        b = away(*s.args_for_rooms()).collects()
+    b.ready()
+
+
+def test_both_the_clock_and_the_database_are_waited_for(web, danmakud, away, postgres):  # noqa: F811
+    s = web("--rooms", "4", "--rate", "50")
+    d = danmakud(*args_for(s))
+    wait_for("some rows", lambda: d.metric("danmakud_rows_written_total") > 20)
+    postgres.stop(signal.SIGQUIT)
+    d.kill()
+    s.command("http-fault kind=date,ms=900000,times=0")
+    a = away(*args_for(s))
+    told = "not starting yet"
+    wait_for("the clock to be waited for", lambda: told in a.text())
+    n = a.text().count(told)
+    postgres.start()
+    wait_for("it to be waited for again", lambda: a.text().count(told) > n + 1)
+    s.command("http-fault clear")
+    a.ready()
+    wait_for("events", lambda: a.metric("danmakud_rows_written_total") > 20)
+    assert a.stop() == 0

@@ -362,6 +362,33 @@ static void expect_open(struct upstream_rig *f, const char *cause)
     assert_int_equal(fake_web_n(f->web, NULL), n);
 }
 
+/* ---- a clock that is off ---- */
+
+/* What an answer by a wrong clock says is not used, but that upstream refuses is. */
+static void a_wrong_clock_hides_no_ban(void **state)
+{
+    struct upstream_rig *f = *state;
+    static const char hours_off[] = "Date: Tue, 14 Nov 2023 12:13:25 GMT\r\n";
+    upr_close(f);
+    f->opts.clock_off_max_ms = 300000;
+    upr_open(f);
+    fake_web_answer(f->web, UPR_LIST, 200, LIST);
+    fake_web_header(f->web, UPR_LIST, hours_off);
+    upr_list(f, 1);
+    upr_wait(f);
+    assert_int_equal(f->code, ERR_UNAVAILABLE);
+    assert_int_equal(upr_logged(f, "differ too much"), 1);
+    const unsigned n = fake_web_n(f->web, UPR_LIST);
+    fake_web_answer(f->web, UPR_LIST, 412, "<html>banned</html>");
+    fake_web_header(f->web, UPR_LIST, hours_off);
+    upr_list(f, 1);
+    upr_wait(f);
+    expect_open(f, "http_412");
+    upr_list(f, 1);
+    upr_wait(f);
+    assert_int_equal(fake_web_n(f->web, UPR_LIST), n + 1);
+}
+
 static void a_ban_stops_everything(void **state)
 {
     struct upstream_rig *f = *state;
@@ -773,6 +800,7 @@ int main(int argc, char **argv)
         CASE(bodies_have_a_limit),
         CASE(nobody_there_is_told_once),
         CASE(back_again_is_told),
+        CASE(a_wrong_clock_hides_no_ban),
         CASE(silence_is_a_timeout),
         CASE(other_servers),
         CASE(a_ban_stops_everything),
