@@ -248,7 +248,7 @@ static void test_set_twice(void **state)
                                  "rooms = 3,\n  5\n",
                           .flags = {"node=2"}, .check = check_rooms),
                      ERR_INVALID);
-    expect_problems(f, "batch_rows: 1000 is too many\n"
+    expect_problems(f, "batch_rows: 5000 is too many\n"
                        "t.ini:2: max_rooms: set twice, first in line 1\n"
                        "t.ini:2: max_rooms: \"many\" is not a whole number\n"
                        "t.ini:3: max_rooms: set twice, first in line 1\n"
