@@ -277,8 +277,7 @@ static void schema_away(struct app_schema *s)
 /* Is it to be tried again? What is collected meanwhile is worth waiting also for a server that answers nonsense. */
 static bool is_away(const struct app *app, enum err_code code)
 {
-    return code == ERR_UNAVAILABLE || code == ERR_RETRY || code == ERR_TIMEOUT ||
-           (app->early && code == ERR_INTERNAL);
+    return has_no_answer(code) || (app->early && code == ERR_INTERNAL);
 }
 
 static void on_migrated(uv_work_t *work, int status)
