@@ -2,7 +2,7 @@
  * begins a room that was paused or removed nor leaves out one that was added over HTTP.
  *
  *      danmakud-rooms 1 NODE STOPPED_MS          0: running; else the process ended in order then
- *      room short created origin state flags rank [groups]
+ *      ROOM SHORT CREATED_MS ORIGIN STATE FLAGS RANK [GROUPS]      a line for each
  *      end N
  *
  * Written anew when the set changes, at most once a second, with many rooms more rarely. It stands for this data directory
